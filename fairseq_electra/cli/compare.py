@@ -66,8 +66,9 @@ def run(args: argparse.Namespace) -> None:
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
         schedule.make(plan.cells(), args.cpu)
-    done = [maker.read(cell) for cell in plan.cells() if maker.is_done(cell)]
-    if not done:
+    read = [maker.read(cell) for cell in plan.cells() if maker.is_done(cell)]
+    done = [each for each in read if "trouble" not in each]
+    if not read:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
     choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
@@ -76,10 +77,11 @@ def run(args: argparse.Namespace) -> None:
         objective: {f"{each['lr']:g}": each["valid"] for each in choices if each["objective"] == objective}
         for objective in plan.objectives
     }
-    write_json(args.output / "results.json", {"lines": lines, "rates": rates, "cells": done})
+    write_json(args.output / "results.json", {"lines": report.named(lines), "rates": rates, "cells": read})
     if figures.can_draw() and figures.scores_in(lines):
         figures.draw(lines, args.output / "results.png")
     parts = [report.markdown(plan, lines), report.rates_table(plan, choices), *report.edges(plan, lines)]
+    parts += [f"{each['cell']} is in no table: {each['trouble']}" for each in read if "trouble" in each]
     text = "\n\n".join(filter(None, parts))
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")

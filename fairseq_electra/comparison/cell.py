@@ -1,7 +1,7 @@
 """Makes one cell: chooses the learning rate, pre-trains up to the budget, fine-tunes, writes its file."""
 
 import contextlib
-import hashlib
+import functools
 import math
 import shlex
 import shutil
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.checkpoints import read_checkpoint
+from fairseq_electra.checkpoints import read_checkpoint, sha256_of
 from fairseq_electra.comparison.choice import quality
 from fairseq_electra.comparison.compute import (
     Cost,
@@ -20,7 +20,7 @@ from fairseq_electra.comparison.compute import (
     updates_for,
 )
 from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
-from fairseq_electra.comparison.plan import Cell, Plan
+from fairseq_electra.comparison.plan import STARTS, Cell, Plan
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.finetuning.evaluation import VALID
@@ -28,6 +28,7 @@ from fairseq_electra.finetuning.kinds import evaluation_of
 from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.trainable import trainable
+from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
@@ -56,8 +57,15 @@ class Maker:
 
     def pretraining_settings(self, objective: str) -> dict[str, Any]:
         """Return what decides the pre-trainings of an objective, beside budget, rate and seed."""
+        line = pretraining_options(self.plan, objective)[1:]
+        start = value_of(STARTS, line)
+        content = {}
+        if start is not None:  # the same file may lie elsewhere on another machine
+            line = [word.replace(start, Path(start).name) for word in line]
+            content["start"] = sha256_of(start)
         return {
-            "options": shlex.join(pretraining_options(self.plan, objective)[1:]),
+            "options": shlex.join(line),
+            **content,
             "reference": shlex.join(self.plan.objectives[self.plan.reference]),
             "data": digests(str(self.plan.data), "train"),
             "held-out text": digests(str(self.plan.data), "valid"),  # and a generator's corruption of it
@@ -77,9 +85,16 @@ class Maker:
                 folder.name: len(self.plan.finetuning_seeds_on(folder)) for folder in self.plan.tasks
             },
             "finetuning_options": shlex.join(self.plan.finetuning_line(cell.objective)),
-            "blimp": self.plan.blimp and hashlib.sha256(self.plan.blimp.read_bytes()).hexdigest(),
+            "blimp": self.minimal_pairs,
             "blimp_pairs": self.plan.pairs_at(cell.budget),
         }
+
+    @functools.cached_property
+    def minimal_pairs(self) -> str | None:
+        """The SHA-256 of the minimal pairs, however their file is compressed; None: there are none."""
+        from fairseq_electra.probes.pairs import digest_of, read_pairs
+
+        return None if self.plan.blimp is None else digest_of(read_pairs(self.plan.blimp))
 
     def read(self, cell: Cell) -> dict[str, Any]:
         """Read the file of a cell.
@@ -107,21 +122,21 @@ class Maker:
         """Refuse what would otherwise be seen after hours of pre-training.
 
         Raises:
-            InputError: options of pre-training or fine-tuning, a task, the held-out text or the minimal pairs
-                cannot be used.
+            InputError: options of pre-training or fine-tuning, a budget, a task, the held-out text or the
+                minimal pairs cannot be used.
         """
-        for objective in {cell.objective: cell for cell in cells}:
-            self.cost(objective)
+        cells = list(cells)
+        for cell in cells:
+            if not has_own_schedule(self.plan, cell.objective):
+                self.parts(cell)
+        for objective in dict.fromkeys(cell.objective for cell in cells):
             if not self.pretraining_settings(objective)["held-out text"]:
                 raise InputError(
                     f"{self.plan.data} has no held-out text; encode some with --validpref, and call"
                     " fairseq-electra corrupt"
                 )
             self.check_finetuning(objective)
-        if self.plan.blimp is not None:
-            from fairseq_electra.probes.pairs import read_pairs
-
-            read_pairs(self.plan.blimp, 1)
+        _ = self.minimal_pairs
 
     def check_finetuning(self, objective: str) -> None:
         """Refuse tasks and options of fine-tuning that cannot be used."""
@@ -157,6 +172,22 @@ class Maker:
         reference = self.cost(self.plan.reference)
         return updates_for(self.plan, cell.budget, self.cost(cell.objective), reference)
 
+    def parts(self, cell: Cell) -> tuple[int, int]:
+        """Return the updates of a cell before its learning rate falls, and those in which it falls.
+
+        Raises:
+            InputError: they are too few for the warm-up.
+        """
+        updates = self.updates(cell)
+        decay = max(1, round(updates * self.plan.decay))
+        constant = updates - decay
+        if constant < max(1, self.plan.warmup_updates):
+            raise InputError(
+                f"{cell.name} has {updates} updates, of which {decay} are the decay: too few for a warm-up of"
+                f" {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
+            )
+        return constant, decay
+
     def chosen_rate(self, objective: str) -> float:
         """Return the learning rate of an objective: of the runs that choose, that of the best.
 
@@ -189,9 +220,7 @@ class Maker:
             try:
                 checkpoint = self.pretrain(cell, lr, folder)
             except DivergedError as error:
-                if cell.lr is None:
-                    raise
-                outcome = {**NO_OUTCOME, "trouble": str(error)}  # a rate that is too high is a result
+                outcome = {**NO_OUTCOME, "trouble": str(error)}  # which would be the same a second time
         if checkpoint is not None:  # other budgets of the run may go on meanwhile
             outcome = self.outcome(cell, checkpoint)
         cost, updates = self.cost(cell.objective), self.updates(cell)
@@ -253,14 +282,8 @@ class Maker:
         if has_own_schedule(self.plan, cell.objective):
             whole = [*common, "--max-update", str(updates), "--save-dir", str(branch)]
             self.train(cell, whole, branch / "train.log")
-            return ended
-        decay = max(1, round(updates * self.plan.decay))
-        constant = updates - decay
-        if constant < max(1, self.plan.warmup_updates):
-            raise InputError(
-                f"{cell.name} has {updates} updates, of which {decay} are the decay: too few for a warm-up of"
-                f" {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
-            )
+            return self.whole(cell, ended)
+        constant, decay = self.parts(cell)
         trunk = folder / "constant"
         if not start.is_file():
             limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
@@ -268,7 +291,7 @@ class Maker:
             branch.mkdir(exist_ok=True)
             partial = start.with_suffix(".partial")
             shutil.copyfile(trunk / "checkpoint_last.pt", partial)
-            done = read_checkpoint(partial)["optimizer_history"][-1]["num_updates"]
+            done = updates_in(partial)
             if done != constant:  # that of a larger budget
                 partial.unlink()
                 raise InputError(
@@ -278,7 +301,21 @@ class Maker:
             partial.replace(start)
         falling = ["--start-decay", "--decay-updates", str(decay), "--continue-once", str(start)]
         self.train(cell, [*common, *falling, "--save-dir", str(branch)], branch / "train.log")
-        return ended
+        return self.whole(cell, ended)
+
+    def whole(self, cell: Cell, checkpoint: Path) -> Path:
+        """Return the last checkpoint of a cell's pre-training.
+
+        Raises:
+            InputError: it has not made all updates, as when an option ended it.
+        """
+        done, updates = updates_in(checkpoint), self.updates(cell)
+        if done != updates:
+            raise InputError(
+                f"{cell.name} ended after {done:,} updates, and its budget is {updates:,}; take the option"
+                " that ended it out of the plan"
+            )
+        return checkpoint
 
     def train(self, cell: Cell, arguments: Sequence[str], log: Path) -> None:
         """Run ``fairseq-train``, which resumes from its own checkpoint if there is one."""
@@ -333,6 +370,11 @@ class Maker:
         model = from_pretrained(checkpoint)
         model.to("cuda" if self.machine.kind == "cuda" else "cpu")
         return summary_of(blimp.probe(model, read_pairs(self.plan.blimp, self.plan.pairs_at(cell.budget))))
+
+
+def updates_in(checkpoint: Path) -> int:
+    """Return the number of updates that a checkpoint has."""
+    return read_checkpoint(checkpoint)["optimizer_history"][-1]["num_updates"]
 
 
 def predicted(task: Path, runs: Sequence[Path]) -> list[str]:

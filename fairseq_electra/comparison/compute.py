@@ -9,6 +9,7 @@ import numpy as np
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.electra.flops import pairs_within
 from fairseq_electra.electra.schedules import Schedule
+from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.runs import USER_DIR
 from fairseq_electra.originals import value_of
 
@@ -24,6 +25,7 @@ class Cost:
         has_discriminator: whether fine-tuning starts from the discriminator, else from the generator.
         masked_flops: the part of ``flops`` that follows the masking rate.
         schedule: the masking rate by update; None: it is constant.
+        before: operations that were used before the run.
     """
 
     tokens: float
@@ -31,6 +33,7 @@ class Cost:
     has_discriminator: bool
     masked_flops: float = 0.0
     schedule: Schedule | None = None
+    before: float = 0.0
 
     def at(self, updates: int) -> float:
         """Return the operations of a row in the update that follows ``updates`` finished ones."""
@@ -39,10 +42,10 @@ class Cost:
         return self.flops - self.masked_flops * (1 - self.schedule.at(updates) / self.schedule.highest)
 
     def of_run(self, updates: int, rows: int) -> float:
-        """Return the operations of a run of ``updates`` updates of ``rows`` rows."""
+        """Return the operations of ``updates`` updates of ``rows`` rows, and of what was before them."""
         if self.schedule is None:
-            return updates * rows * self.flops
-        return rows * sum(self.at(update) for update in range(updates))
+            return self.before + updates * rows * self.flops
+        return self.before + rows * sum(self.at(update) for update in range(updates))
 
 
 SCHEDULE = "warmup_stable_decay"
@@ -96,12 +99,22 @@ def cost_of(plan: Plan, objective: str) -> Cost:
         masked = (masked + 1) / 2
     flops = count.of_step(tokens, pairs, masked, local_pairs)
     of_masked = flops - count.of_step(tokens, pairs, 0.0, local_pairs)
-    return Cost(tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule)
+    before = plan.flops_before.get(objective, 0.0)
+    return Cost(tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule, before)
 
 
 def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
-    """Return the number of updates that use as many FLOPs as the reference uses for ``budget`` tokens."""
-    flops = budget / reference.tokens * reference.flops
+    """Return the number of updates that use as many FLOPs as the reference uses for ``budget`` tokens.
+
+    Raises:
+        InputError: what was before the run has used them all.
+    """
+    flops = budget / reference.tokens * reference.flops - cost.before
+    if flops <= 0:
+        raise InputError(
+            f"flops_before {cost.before:.3g} leaves nothing of a budget of {budget:g} tokens,"
+            f" {flops + cost.before:.3g} FLOPs; take the objective out of that budget by the entry only"
+        )
     if cost.schedule is None:
         return max(1, round(flops / (cost.flops * plan.batch_size)))
     used = itertools.accumulate(plan.batch_size * cost.at(update) for update in itertools.count())

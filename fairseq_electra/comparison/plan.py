@@ -2,8 +2,8 @@
 
 import math
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.originals import value_of
 
-# options of fairseq-train that the entries of a plan decide, or that would change what an update costs
+# options of fairseq-train that the entries of a plan decide, that would change what an update costs, or that
+# would end a run before its budget is used
 SET_BY_PLAN = (
     *("-a", "--arch", "--batch-size", "--continue-once", "--criterion", "--decay-updates", "--lr"),
     *(
@@ -22,12 +24,14 @@ SET_BY_PLAN = (
         "--max-sentences",
         "--max-tokens",
         "--max-update",
+        "--patience",
         "--restore-file",
         "--save-dir",
         "--seed",
     ),
-    *("--start-decay", "--task", "--update-freq", "--user-dir"),
+    *("--start-decay", "--stop-min-lr", "--stop-time-hours", "--task", "--update-freq", "--user-dir"),
 )
+STARTS = "--generator-from"  # what another run has learnt
 CHOICE_SEED = 0  # of the runs that choose a learning rate; they are not reported
 
 
@@ -70,6 +74,8 @@ class Plan:
         batch_size: rows of an update.
         tokens_per_sample: longest row in tokens.
         warmup_updates: updates in which the learning rate rises.
+        flops_before: FLOPs that an objective has used before its run, as for the generator of
+            ``--generator-from``, by name; the run uses what its budget leaves.
         decay: share of a budget in which the learning rate falls to 0; before it, all budgets share a run.
         options: further options of ``fairseq-train`` for all pre-trainings.
         tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
@@ -94,6 +100,7 @@ class Plan:
     rates_at: float | None = None
     tokens_per_sample: int = 128
     warmup_updates: int = 500
+    flops_before: dict[str, float] = field(default_factory=dict)
     decay: float = 0.2
     options: tuple[str, ...] = ()
     tasks: tuple[Path, ...] = ()
@@ -193,6 +200,10 @@ def read_plan(path: Path) -> Plan:
                     f"{path}: {name}: {word}: the plan decides {taken} for all runs; take it out, and see the"
                     f" other entries of a plan: {', '.join(known)}"
                 )
+            if word.partition("=")[0] == "--languages":
+                raise InputError(f"{path}: {name}: --languages: a plan compares on one text, that of data")
+    plan = replace(plan, objectives={name: found(words, path) for name, words in plan.objectives.items()})
+    check_starts(plan, path)
     tasks = [folder.name for folder in plan.tasks]
     if len(set(tasks)) < len(tasks):
         raise InputError(
@@ -213,6 +224,29 @@ def read_plan(path: Path) -> Plan:
     if any(CHOICE_SEED in seeds for seeds in (plan.seeds, *plan.seeds_of.values())):
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
+
+
+def found(words: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return options whose file of :data:`STARTS` is relative to the plan's folder, as all its paths are."""
+    start = value_of(STARTS, words)
+    if start is None:
+        return tuple(words)
+    file = _file(STARTS, start, path)
+    return tuple(word.replace(start, str(file)) if start in word else word for word in words)
+
+
+def check_starts(plan: Plan, path: Path) -> None:
+    """Refuse an objective that begins with what another run has learnt, and does not say at which cost."""
+    for objective, words in plan.objectives.items():
+        starts = value_of(STARTS, [*plan.options, *words])
+        if starts is not None and objective not in plan.flops_before:
+            raise InputError(
+                f"{path}: objectives: {objective}: {STARTS} {starts} has learnt in a run of its own; say how"
+                f" many FLOPs it used, as flops_before: {{{objective}: FLOPS}}, or 0 to leave them out"
+            )
+    for objective in plan.flops_before:
+        if objective not in plan.objectives:
+            raise InputError(f"{path}: flops_before: {objective} must be one of objectives")
 
 
 def set_by_plan(word: str) -> str | None:
@@ -296,6 +330,15 @@ def _several_of(name: str, value: Any, path: Path, read: Callable[[str, Any, Pat
     return {each: _several(f"{name}: {each}", values, path, read) for each, values in value.items()}
 
 
+def _amounts_of(name: str, value: Any, path: Path) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {name} has lines OBJECTIVE: NUMBER, got {value!r}")
+    return {
+        each: 0.0 if amount == 0 and amount is not False else _number(f"{name}: {each}", amount, path)
+        for each, amount in value.items()
+    }
+
+
 def _numbers_of(name: str, value: Any, path: Path, key: Callable[[str, Any, Path], Any]) -> dict[Any, int]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: {name} has lines NAME: NUMBER, got {value!r}")
@@ -317,6 +360,7 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "batch_size": _positive,
     "tokens_per_sample": _positive,
     "warmup_updates": _whole,
+    "flops_before": _amounts_of,
     "decay": _number,
     "options": _options,
     "tasks": partial(_several, read=_folder),

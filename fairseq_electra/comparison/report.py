@@ -169,6 +169,17 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
     return lines
 
 
+def named(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines as JSON takes them: each part of a figure with its name."""
+    return [
+        {
+            key: value._asdict() if isinstance(value, (Figure, Difference)) else value
+            for key, value in line.items()
+        }
+        for line in lines
+    ]
+
+
 def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
     """Format the tables, one for each budget."""
     parts = []

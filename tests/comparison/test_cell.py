@@ -1,5 +1,7 @@
 """A comparison from plan to table, on a small text."""
 
+import gzip
+import itertools
 import json
 import math
 import shutil
@@ -42,6 +44,15 @@ def small(tmp_path, data_bin):
         return plan_file(tmp_path, **options | changes)
 
     return write
+
+
+def save_updates(updates, path):
+    """Save what a comparison reads of a checkpoint."""
+    torch.save({"cfg": {}, "model": {}, "optimizer_history": [{"num_updates": updates}]}, path)
+
+
+def pair_lines(*words):
+    return "".join(json.dumps(dict.fromkeys(FIELDS, word)) + "\n" for word in words)
 
 
 def test_every_objective_uses_the_same_flops(small):
@@ -91,8 +102,64 @@ def test_a_rate_that_diverges_is_a_result_and_others_are_chosen(small, tmp_path,
     assert maker.chosen_rate("electra") == slow.lr
     (cell,) = (cell for cell in maker.plan.cells() if (cell.objective, cell.budget) == ("electra", 6e3))
     monkeypatch.setattr(maker, "chosen_rate", lambda objective: fast.lr)
-    with pytest.raises(DivergedError):
+    assert "gradients are Nan/Inf" in maker.make(cell)["trouble"] == maker.read(cell)["trouble"]
+
+
+def test_a_run_that_ends_before_its_budget_is_used_is_no_cell(small, tmp_path, monkeypatch):
+    maker = Maker(read_plan(small(rates="[1e-3]")), tmp_path, on_cpu=True)
+    cell = next(maker.plan.cells())
+
+    def train(cell, arguments, log):
+        folder, given = log.parent, dict(itertools.pairwise(arguments))
+        done = int(given["--max-update"]) if folder.name == "constant" else maker.updates(cell) - 1
+        folder.mkdir(exist_ok=True)
+        save_updates(done, folder / "checkpoint_last.pt")
+
+    monkeypatch.setattr(maker, "train", train)
+    updates = maker.updates(cell)
+    with pytest.raises(InputError, match=f"ended after {updates - 1} updates, and its budget is {updates};"):
         maker.make(cell)
+    assert not maker.is_done(cell)
+
+
+def test_a_budget_that_is_too_small_is_refused_before_anything_is_made(small, tmp_path):
+    maker = Maker(read_plan(small(budgets="[600, 12e6]")), tmp_path, on_cpu=True)
+    with pytest.raises(InputError, match=r"electra-600-seed1 has .* too few for a warm-up of 2"):
+        maker.check(maker.plan.cells())
+
+
+def test_the_minimal_pairs_are_the_same_however_their_file_is_compressed(small, tmp_path):
+    lines = pair_lines("one", "two").encode()
+    (tmp_path / "pairs.jsonl").write_bytes(lines)
+    (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(lines))
+    digests = {
+        Maker(read_plan(small(blimp=name)), tmp_path, on_cpu=True).minimal_pairs
+        for name in ("pairs.jsonl", "pairs.jsonl.gz")
+    }
+    assert len(digests) == 1 and None not in digests
+
+
+def test_the_flops_of_a_start_are_taken_from_the_budget_and_its_content_counts(small, tmp_path, checkpoint):
+    start = tmp_path / "generator.pt"
+    shutil.copy(checkpoint, start)
+    objectives = '{electra: "", frozen: --objective frozen_generator --generator-from generator.pt}'
+    plain = Maker(read_plan(small(objectives=objectives, flops_before="{frozen: 0}")), tmp_path, on_cpu=True)
+    cell = Cell("frozen", 12e3, 1)
+    used = 0.25 * plain.cost("frozen").of_run(plain.updates(cell), 8)
+    maker = Maker(
+        read_plan(small(objectives=objectives, flops_before=f"{{frozen: {used}}}")), tmp_path, on_cpu=True
+    )
+    assert maker.updates(cell) == pytest.approx(0.75 * plain.updates(cell), abs=1)
+    assert maker.cost("frozen").of_run(maker.updates(cell), 8) == pytest.approx(4 * used, rel=0.05)
+    settings = maker.settings(cell)
+    assert str(tmp_path) not in settings["options"] and "generator.pt" in settings["options"]
+    with open(start, "ab") as stream:
+        stream.write(b"x")
+    assert maker.settings(cell)["start"] != settings["start"]
+    with pytest.raises(InputError, match="leaves nothing of a budget of 12000 tokens"):
+        Maker(
+            read_plan(small(objectives=objectives, flops_before="{frozen: 1e18}")), tmp_path, on_cpu=True
+        ).updates(cell)
 
 
 def test_a_cell_of_another_name_or_rate_is_refused(small, tmp_path):
@@ -171,13 +238,14 @@ def test_a_cell_and_a_run_judged_by_another_generator_are_refused(small, tmp_pat
 
 
 def test_a_cell_of_other_minimal_pairs_is_refused(small, tmp_path):
-    (tmp_path / "p.jsonl").write_text("one")
+    (tmp_path / "p.jsonl").write_text(pair_lines("one"))
     maker = Maker(read_plan(small(blimp="p.jsonl")), tmp_path / "out", on_cpu=True)
     cell = Cell("electra", 6e3, 1)
     write_json(maker.file(cell), {"settings": maker.settings(cell)})
-    (tmp_path / "p.jsonl").write_text("two")
+    (tmp_path / "p.jsonl").write_text(pair_lines("two"))
+    other = Maker(read_plan(small(blimp="p.jsonl")), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match="was made with blimp "):
-        maker.read(cell)
+        other.read(cell)
 
 
 def test_a_budget_does_not_start_from_the_constant_part_of_a_larger_one(small, tmp_path, monkeypatch):
@@ -185,8 +253,7 @@ def test_a_budget_does_not_start_from_the_constant_part_of_a_larger_one(small, t
     (tmp_path / "run" / "constant").mkdir(parents=True)
 
     def train(self, cell, arguments, log):
-        state = {"cfg": {}, "model": {}, "optimizer_history": [{"num_updates": updates}]}
-        torch.save(state, tmp_path / "run" / "constant" / "checkpoint_last.pt")
+        save_updates(updates, tmp_path / "run" / "constant" / "checkpoint_last.pt")
 
     monkeypatch.setattr(Maker, "train", train)
     with pytest.raises(InputError, match=r"is at 1,000,000 updates, and electra-6000-seed1 needs it at \d+"):
@@ -211,6 +278,7 @@ def test_budgets_share_a_run_only_with_a_schedule_that_has_a_constant_part(small
     maker = Maker(read_plan(small(objectives=objectives)), tmp_path / "out", on_cpu=True)
     lines = []
     monkeypatch.setattr(Maker, "train", lambda self, cell, arguments, log: lines.append(arguments))
+    monkeypatch.setattr(Maker, "whole", lambda self, cell, checkpoint: checkpoint)
     cell = Cell("linear", 6e3, 1)
     checkpoint = maker.pretrain(cell, 1e-3, tmp_path / "run")
     ((*_, limit, updates, save_dir, folder),) = lines
@@ -232,7 +300,7 @@ def test_budgets_share_a_run_only_with_a_schedule_that_has_a_constant_part(small
     ],
 )
 def test_a_cell_of_another_plan_is_refused(small, tmp_path, changes, words):
-    (tmp_path / "p.jsonl").touch()
+    (tmp_path / "p.jsonl").write_text(pair_lines("one"))
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
     cell = Cell("electra", 6e3, 1)
     write_json(maker.file(cell), {"cell": cell.name, "settings": maker.settings(cell), "lr": 1e-3})
