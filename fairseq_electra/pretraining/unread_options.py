@@ -31,6 +31,8 @@ def unread_options(objective: Objective) -> set[str]:
         unread.update(("untie_lm_head", "leave_unmasked_prob", "random_token_prob"))
     if not (objective.has_generator or objective.has_noise_model):
         unread.update(GENERATOR_SIZES)
+        if not objective.predicts_originals:  # nothing predicts tokens
+            unread.add("pad_vocab_to")
     if not objective.has_discriminator or objective.has_noise_model:
         unread.add("duplicate_samples")
     if not objective.has_discriminator:

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from fairseq_electra.adaptation.training import kept_options
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
 from fairseq_electra.electra.configuration import model_arguments
+from fairseq_electra.electra.heads import MaskedLMHead
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError
 from fairseq_electra.models.electra import ElectraConfig
@@ -45,6 +46,7 @@ def test_an_option_is_used_or_refused(make_task, make_model, objective):
         ("mlm", "tie_embeddings", "tokens", "--tie-embeddings tokens"),
         ("unigram", "generator_hidden_size", 0.25, "--generator-hidden-size 0.25"),
         ("uniform", "untie_lm_head", True, "--untie-lm-head"),
+        ("unigram", "pad_vocab_to", 64, "--pad-vocab-to 64"),
         ("electric", "disallow_correct", True, "--disallow-correct"),
         ("electric", "duplicate_samples", "mean", "--duplicate-samples mean"),
     ],
@@ -53,6 +55,13 @@ def test_the_error_names_objective_and_option(make_task, make_model, objective, 
     task = make_task(masker="with_replacement")
     with pytest.raises(InputError, match=f"--objective {objective} does not use {named}; leave it out"):
         make_model(task, objective=objective, **{option: value})
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "frozen_generator"])
+def test_a_vocabulary_is_padded_where_tokens_are_predicted_alone(make_task, make_model, objective):
+    model = make_model(make_task(masker="with_replacement"), objective=objective)
+    predicts = any(isinstance(module, MaskedLMHead) for module in model.modules())
+    assert predicts == ("pad_vocab_to" not in unread_options(OBJECTIVES[objective]))
 
 
 @pytest.mark.parametrize("option", ["leave_unmasked_prob", "random_token_prob"])
