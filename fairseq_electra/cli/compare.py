@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cell", metavar="NAME", help="make this cell alone, for a cluster's queue")
     parser.add_argument(
-        "--dry-run", action="store_true", help="measure the speed, print the cells and their cost, and stop"
+        "--dry-run",
+        action="store_true",
+        help="measure the speed, print what missing cells cost, and stop",
     )
     parser.add_argument("--report", action="store_true", help="print the tables of the cells that are done")
     parser.add_argument("--cpu", action="store_true", help="train on the CPU also where there is a GPU")
@@ -57,12 +59,12 @@ def run(args: argparse.Namespace) -> None:
     if args.cell is not None:
         maker.make(plan.cell(args.cell))
         return
+    threads = max(1, torch.get_num_threads() // args.processes)
     if args.dry_run:
-        print(cost_table(plan, maker, args.processes))
+        print(cost_table(plan, maker, args.processes, threads))
         return
     if not args.report:
         maker.check(plan.cells())
-        threads = max(1, torch.get_num_threads() // args.processes)
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
         schedule.make(plan.cells(), args.cpu)

@@ -1,11 +1,13 @@
 """What a comparison will cost on this machine, before it is made."""
 
 import contextlib
+import statistics
 import tempfile
+from collections.abc import Sequence
 
 from fairseq_electra.comparison.cell import LOGS, Maker
 from fairseq_electra.comparison.compute import has_own_schedule, pretraining_options
-from fairseq_electra.comparison.plan import Plan
+from fairseq_electra.comparison.plan import Cell, Plan
 from fairseq_electra.pretraining.log import read_record
 from fairseq_electra.speedrun.measuring import pace_of
 from fairseq_electra.speedrun.one_run import follow
@@ -13,8 +15,8 @@ from fairseq_electra.speedrun.one_run import follow
 UPDATES = 30  # of the run that measures the speed
 
 
-def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
-    """Train an objective for a few updates, and return the seconds of one."""
+def seconds_of_update(plan: Plan, maker: Maker, objective: str, threads: int) -> float:
+    """Train an objective for a few updates with a number of threads, and return the seconds of one."""
     with tempfile.TemporaryDirectory() as folder:
         line = [*pretraining_options(plan, objective), "--lr", f"{plan.rates[0]:g}"]
         line += [] if has_own_schedule(plan, objective) else ["--decay-updates", "0"]
@@ -23,7 +25,7 @@ def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
         times, seconds = list[tuple[int, float]](), 0.0
         line += maker.machine.pretraining_options
         log = maker.output / LOGS / f"dry-run-{objective}.log"
-        with contextlib.closing(follow(line, log)) as lines:  # closing ends the training
+        with contextlib.closing(follow(line, log, threads=threads)) as lines:  # closing ends the training
             for seconds, text in lines:
                 record = read_record(text)
                 if record is not None and record["subset"] == "train_inner":
@@ -33,38 +35,62 @@ def seconds_of_update(plan: Plan, maker: Maker, objective: str) -> float:
     return pace_of(times, seconds).update
 
 
-def cost_table(plan: Plan, maker: Maker, processes: int) -> str:
-    """Measure each objective, and tell the updates, FLOPs and hours of its pre-trainings.
+def updates_left(plan: Plan, maker: Maker, cells: Sequence[Cell]) -> float:
+    """Return the updates that cells of one objective still need.
 
-    All budgets of a seed share the constant part of the largest, unless the schedule has none. Fine-tuning is
-    not measured.
+    All budgets of a seed and a rate share the constant part of the largest, unless the schedule has none.
+    What a cell that was broken off has made is not counted.
+    """
+    left = 0.0
+    for run in {cell._replace(budget=0) for cell in cells}:
+        own = [cell for cell in cells if cell._replace(budget=0) == run]
+        missing = [maker.updates(cell) for cell in own if not maker.is_done(cell)]
+        if has_own_schedule(plan, run.objective):
+            left += sum(missing)
+            continue
+        done = [maker.updates(cell) for cell in own if maker.is_done(cell)]
+        constant = max(missing, default=0) - max(done, default=0)
+        left += max(constant, 0) * (1 - plan.decay) + sum(missing) * plan.decay
+    return left
+
+
+def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
+    """Measure each objective, and tell the updates, FLOPs and hours of the pre-trainings that are missing.
+
+    Args:
+        plan: the plan.
+        maker: knows the cells that are done.
+        processes: the number of cells at a time.
+        threads: CPU threads of each.
     """
     lines = [
         "| objective | FLOPs a row | updates by budget | seconds an update | hours of pre-training |",
         "|---|---|---|---|---|",
     ]
-    total, cells = 0.0, list(plan.cells())
+    total, choosing, cells = 0.0, plan.choosing_cells(), list(plan.cells())
     for objective in plan.objectives:
-        update = seconds_of_update(plan, maker, objective)
-        own = [cell for cell in cells if cell.objective == objective]
-        by_budget = {cell.budget: maker.updates(cell) for cell in own}
-        seeds = len({cell.seed for cell in own})
-        total_updates = sum(by_budget.values())
-        constant = max(by_budget.values()) * (1 - plan.decay)
-        shared = not has_own_schedule(plan, objective)
-        updates = seeds * (constant + plan.decay * total_updates if shared else total_updates)
-        updates += sum(maker.updates(cell) for cell in plan.choosing_cells() if cell.objective == objective)
-        hours = updates * update / 3600
+        update = seconds_of_update(plan, maker, objective, threads)
+        by_budget = {cell.budget: maker.updates(cell) for cell in cells if cell.objective == objective}
+        own = [cell for cell in (*choosing, *cells) if cell.objective == objective]
+        hours = updates_left(plan, maker, own) * update / 3600
         total += hours
         lines.append(
             f"| {objective} | {maker.cost(objective).flops:.3g} | "
             f"{', '.join(f'{number:,}' for number in by_budget.values())} | {update:.3f} | {hours:.1f} |"
         )
-    count = len(cells) * sum(len(plan.finetuning_seeds_on(task)) for task in plan.tasks)
+    missing = [cell for cell in cells if not maker.is_done(cell)]
+    count = len(missing) * sum(len(plan.finetuning_seeds_on(task)) for task in plan.tasks)
     lines += [
         "",
-        f"{len(plan.choosing_cells())} runs that choose learning rates, {len(cells)} cells; pre-training"
-        f" {total:.1f} hours on {maker.machine.description} one at a time, {total / processes:.1f} with"
-        f" {processes} at a time if they do not slow each other down; then {count} fine-tunings",
+        f"Missing are {sum(not maker.is_done(cell) for cell in choosing)} of {len(choosing)} runs that choose"
+        f" learning rates, and {len(missing)} of {len(cells)} cells; pre-training takes {total:.1f} hours on"
+        f" {maker.machine.name} with {threads} thread{'s' * (threads > 1)} one at a time,"
+        f" {total / processes:.1f} with {processes} at a time if they do not slow each other down; then"
+        f" {count} fine-tunings{' and minimal pairs' if plan.blimp else ''}, which are not measured",
     ]
+    minutes = [maker.read(cell)["seconds"] / 60 for cell in cells if maker.is_done(cell)]
+    if minutes:
+        lines.append(
+            f"A cell that is done took {statistics.fmean(minutes):.0f} minutes on average, all in all"
+        )
     return "\n".join(lines)

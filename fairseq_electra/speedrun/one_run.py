@@ -21,7 +21,7 @@ ERROR = "fairseq_electra: error: "  # the prefix that compat/ puts before the me
 
 
 def follow(
-    arguments: Sequence[str], log: Path, tool: str = "fairseq-train"
+    arguments: Sequence[str], log: Path, tool: str = "fairseq-train", threads: int | None = None
 ) -> Generator[tuple[float, str], None, None]:
     """Train and yield each printed line with its time; closing the generator ends the training.
 
@@ -29,6 +29,7 @@ def follow(
         arguments: The arguments of the tool without ``--user-dir``, which is added.
         log: The file to which the lines are appended.
         tool: A name in :data:`fairseq_electra.rank.TOOLS`.
+        threads: The number of CPU threads; by default that of this process's environment.
 
     Yields:
         The seconds since the start, and the line.
@@ -51,6 +52,7 @@ def follow(
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env=None if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)},
         ) as process,
     ):
         try:

@@ -25,6 +25,10 @@ RUNGS = {
     "windows": ("no-norm-bias", {"local_window"}),
     "bases": ("windows", {"rotary_base"}),
     "dropout": ("bases", {"dropout", "dropout_at"}),
+    "no-segments": ("dropout", {"no_segments"}),
+    "normed-head": ("dropout", {"normed_head"}),
+    "clip-updates": ("dropout", set()),  # of the optimizer
+    "z-loss": ("dropout", set()),  # of the loss
     "rmsnorm": ("dropout", {"norm_kind"}),
     "deep-and-narrow": ("dropout", {"num_hidden_layers", "hidden_size", "intermediate_size"}),
 }

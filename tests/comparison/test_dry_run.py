@@ -1,0 +1,63 @@
+"""What a comparison says that it will cost."""
+
+import re
+
+import pytest
+
+from fairseq_electra.comparison import dry_run
+from fairseq_electra.comparison.cell import Maker
+from fairseq_electra.comparison.files import write_json
+from fairseq_electra.comparison.plan import Cell, read_plan
+from tests.helpers.plans import plan_file
+
+UPDATES = {4e6: 100, 12e6: 300}
+
+
+@pytest.fixture
+def maker(tmp_path, monkeypatch):
+    objectives = '{electra: "", linear: --lr-scheduler polynomial_decay}'
+    plan = read_plan(plan_file(tmp_path, objectives=objectives, decay=0.2))
+    monkeypatch.setattr(Maker, "updates", lambda self, cell: UPDATES[cell.budget])
+    return Maker(plan, tmp_path / "out", on_cpu=True)
+
+
+def left(maker, objective, *cells):
+    for cell in cells:
+        write_json(maker.file(cell), {"seconds": 120})
+    own = [cell for cell in maker.plan.cells() if cell.objective == objective]
+    return dry_run.updates_left(maker.plan, maker, own)
+
+
+def test_budgets_share_the_constant_part_of_the_largest(maker):
+    assert left(maker, "electra") == 2 * (240 + 20 + 60)  # two seeds
+    assert left(maker, "linear") == 2 * (100 + 300)
+
+
+def test_what_is_done_is_not_counted_again(maker):
+    # of seed 1 the smaller budget: its constant part of 80 updates is there
+    assert left(maker, "electra", Cell("electra", 4e6, 1)) == (240 - 80 + 60) + (240 + 20 + 60)
+    # of seed 2 the larger: what is left is the decay of the smaller
+    assert left(maker, "electra", Cell("electra", 12e6, 2)) == (240 - 80 + 60) + 20
+    assert left(maker, "linear", Cell("linear", 12e6, 1)) == 100 + 400
+
+
+def test_the_table_has_what_is_missing_and_measures_with_the_threads_of_a_cell(maker, monkeypatch):
+    threads = []
+
+    def seconds(plan, maker, objective, number):
+        threads.append(number)
+        return 36.0
+
+    monkeypatch.setattr(dry_run, "seconds_of_update", seconds)
+    monkeypatch.setattr(Maker, "cost", lambda self, objective: type("Cost", (), {"flops": 1e9}))
+    monkeypatch.setattr(Maker, "read", lambda self, cell: {"seconds": 120})
+    write_json(maker.file(Cell("electra", 12e6, 2)), {})
+    text = dry_run.cost_table(maker.plan, maker, 2, 1)
+    assert threads == [1, 1]
+    # choosing: 2 rates of 100 updates each; 36 seconds are a hundredth of an hour
+    assert "| electra | 1e+09 | 100, 300 | 36.000 | 5.4 |" in text
+    assert "| linear | 1e+09 | 100, 300 | 36.000 | 10.0 |" in text
+    said = (
+        "Missing are 4 of 4 runs .* and 7 of 8 cells; pre-training takes 15.4 hours .* 7.7 with 2 at a time"
+    )
+    assert re.search(said, text) and "took 2 minutes on average" in text
