@@ -70,10 +70,10 @@ def run(args: argparse.Namespace) -> None:
         schedule.make(plan.cells(), args.cpu)
     read = [maker.read(cell) for cell in plan.cells() if maker.is_done(cell)]
     done = [each for each in read if "trouble" not in each]
-    if not read:
+    choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
+    if not read and not choices:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
-    choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
     report.check_rates(done)
     rates = {
         objective: {f"{each['lr']:g}": each["valid"] for each in choices if each["objective"] == objective}
@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.output / "results.json", {"lines": report.named(lines), "rates": rates, "cells": read})
     if figures.can_draw() and figures.scores_in(lines):
         figures.draw(lines, args.output / "results.png")
-    parts = [report.markdown(plan, lines), report.rates_table(plan, choices), *report.edges(plan, lines)]
+    tables = report.markdown(plan, lines) if lines else ""
+    parts = [tables, report.rates_table(plan, choices), *report.edges(plan, lines)]
     parts += [f"{each['cell']} is in no table: {each['trouble']}" for each in read if "trouble" in each]
     text = "\n\n".join(filter(None, parts))
     with atomic_write(args.output / "results.md") as stream:

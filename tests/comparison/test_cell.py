@@ -20,7 +20,7 @@ from fairseq_electra.comparison.files import write_json
 from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.probes.pairs import FIELDS
-from tests.helpers.commands import electra, electra_process
+from tests.helpers.commands import electra, electra_here, electra_process
 from tests.helpers.plans import plan_file
 from tests.helpers.sentence_tasks import SINGLE, prepare_all
 from tests.helpers.small_model import TINY_NET
@@ -352,3 +352,22 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     assert all(cell.stat().st_mtime_ns == time for cell, time in before.items() if cell != cells[-1])
     one = electra("compare", plan, "--output", tmp_path / "out", "--report")
     assert one.stdout.strip() == (tmp_path / "out" / "results.md").read_text().strip()
+
+
+def test_the_report_has_the_rates_before_a_cell_is_done_and_names_what_diverged(small, tmp_path):
+    path, out = small(), tmp_path / "out"
+    maker = Maker(read_plan(path), out, on_cpu=True)
+    status, _, said = electra_here("compare", path, "--output", out, "--report", "--cpu")
+    assert status == 1 and "has no cell of this plan yet" in said
+    for each, auc in zip(maker.choosing("electra"), (0.7, 0.6), strict=True):
+        found = {"objective": "electra", "lr": each.lr, "settings": maker.settings(each)}
+        write_json(maker.file(each), result_of(True, fixed_auc=auc) | found | {"cell": each.name})
+    status, text, _ = electra_here("compare", path, "--output", out, "--report", "--cpu")
+    assert status == 0 and "| electra | fixed_auc | **0.700** | 0.600 |" in text and "Mean ±" not in text
+    cell = Cell("electra", 6e3, 1)
+    write_json(
+        maker.file(cell),
+        {"cell": cell.name, "lr": 1e-3, "settings": maker.settings(cell), "trouble": "gradients are Nan/Inf"},
+    )
+    status, text, _ = electra_here("compare", path, "--output", out, "--report", "--cpu")
+    assert status == 0 and "electra-6000-seed1 is in no table: gradients are Nan/Inf" in text
