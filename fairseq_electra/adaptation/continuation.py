@@ -5,7 +5,7 @@ import json
 import shlex
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fairseq_electra.finetuning.results import RESULTS_FILE
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.interchange.checkpoint import state_of
 from fairseq_electra.pretraining.encode import encode_to_binary, write_binarized
+from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import EOS_ID, save_vocabulary, symbols_of
 from fairseq_electra.resuming import LAST_CHECKPOINT
 from fairseq_electra.speedrun.machine import this_machine
@@ -161,17 +162,28 @@ class Continuation(ABC):
             state = state_of(cfg, model, symbols, source.initialised, source.updates)
             checkpoint_utils.torch_persistent_save(state, str(folder / "checkpoint.pt"))
 
-    def write_text(self, documents: Iterable[Document], tokenizer: Tokenizer) -> None:
-        """Write the documents to train on and the held-out texts into ``data``."""
+    def write_text(self, documents: Iterable[Document], tokenizer: Tokenizer) -> list[str]:
+        """Write the documents to train on and the held-out texts into ``data``; returns what to warn of."""
         shutil.rmtree(self.data, ignore_errors=True)
         with atomic_folder(self.data) as folder:
             batches = ([*document, []] for document in documents)  # a blank line ends a document
             write_binarized(folder / "train", batches, tokenizer.get_vocab_size(), EOS_ID)
-            self.encode_held_out(tokenizer, self.start, folder)
+            return self.encode_held_out(tokenizer, self.start, folder)
 
-    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> None:
-        """Encode the held-out texts into a folder; ``vocabulary`` is the folder of the tokenizer."""
-        encode_to_binary(tokenizer, self.text.lines(VALID), folder / VALID, vocabulary)
+    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> list[str]:
+        """Encode the held-out texts into a folder.
+
+        Args:
+            tokenizer: the vocabulary.
+            vocabulary: its folder.
+            folder: the folder to write to.
+
+        Returns:
+            warnings of text that the vocabulary does not know.
+        """
+        unknown = Unknown()
+        encode_to_binary(tokenizer, self.text.lines(VALID), folder / VALID, vocabulary, unknown)
+        return warnings_of({"the held-out text": unknown})
 
     def validate(self, checkpoint: Path, data: Path) -> Figures:
         """Score a checkpoint on the held-out texts in a folder."""
@@ -196,3 +208,8 @@ class Continuation(ABC):
         # the loss of ELECTRA rises as the generator improves, so the lowest is not the best
         for path in [*self.save_dir.glob("checkpoint_*_*.pt"), self.save_dir / "checkpoint_best.pt"]:
             path.unlink(missing_ok=True)
+
+
+def warnings_of(unknown: Mapping[str, Unknown]) -> list[str]:
+    """Return a warning for each text, by its name, of which the vocabulary does not know much."""
+    return [warning for name, each in unknown.items() if (warning := each.warning(name))]

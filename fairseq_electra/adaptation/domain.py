@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from fairseq_electra.adaptation.continuation import BEFORE, Continuation
+from fairseq_electra.adaptation.continuation import BEFORE, Continuation, warnings_of
 from fairseq_electra.adaptation.figures import Figures
 from fairseq_electra.adaptation.new_words import choose_words, extended, rarity_of, sources_of, unknown_share
 from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
@@ -23,6 +23,7 @@ from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.prepare import RunningText
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
+from fairseq_electra.tasks._pretraining_options import MAX_TOKENS_PER_SAMPLE, MIN_TOKENS_PER_SAMPLE
 
 GENERAL = "general"  # name of the held-out text of another kind
 UNTRAINED = "with new tokens, untrained"
@@ -44,6 +45,11 @@ class Adaptation(Continuation):
         """Read all input once; returns the words to add to the vocabulary, with their rarity."""
         wanted = self.settings["--tokens-per-sample"]
         if wanted is not None:
+            if not MIN_TOKENS_PER_SAMPLE <= wanted <= MAX_TOKENS_PER_SAMPLE:
+                raise InputError(
+                    f"--tokens-per-sample must lie between {MIN_TOKENS_PER_SAMPLE} and"
+                    f" {MAX_TOKENS_PER_SAMPLE}, got {wanted}"
+                )
             check_row_length(self.source.model.sizes, wanted, "give a smaller --tokens-per-sample")
         for name in ("--replay", "--general-valid"):
             if self.settings[name]:
@@ -86,14 +92,14 @@ class Adaptation(Continuation):
 
     def encode(self) -> list[str]:
         """Encode the text, mixed with the old text, and the held-out texts; returns what to say."""
-        tokenizer, unknown = load_wordpiece(self.start), Unknown()
+        tokenizer, unknown, of_old = load_wordpiece(self.start), Unknown(), Unknown()
         old = RunningText(list(self.settings["--replay"])).lines()
         mixture = Mixture(
             encoded_documents(tokenizer, self.text.lines("train"), unknown),
-            encoded_documents(tokenizer, old, longest=PART_TOKENS),
+            encoded_documents(tokenizer, old, of_old, longest=PART_TOKENS),
             self.settings["--replay-share"] if self.settings["--replay"] else 0.0,
         )
-        self.write_text(mixture, tokenizer)
+        warnings = self.write_text(mixture, tokenizer)
         said = [f"{self.data}: {mixture.new_tokens:,} tokens of the domain; {unknown}"]
         if self.settings["--replay"]:
             asked = self.settings["--replay-share"]
@@ -101,14 +107,15 @@ class Adaptation(Continuation):
             said.append(
                 f"{mixture.old_tokens:,} tokens of the old text between them, {mixture.share:.1%}{short}"
             )
-        warning = unknown.warning(str(self.data))
-        return said + [warning] * bool(warning)
+        return said + warnings_of({str(self.data): unknown, "the text of --replay": of_old}) + warnings
 
-    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> None:
+    def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> list[str]:
         """See :meth:`Continuation.encode_held_out`."""
-        super().encode_held_out(tokenizer, vocabulary, folder)
+        warnings, unknown = super().encode_held_out(tokenizer, vocabulary, folder), Unknown()
         if general := list(self.settings["--general-valid"]):
-            encode_to_binary(tokenizer, RunningText(general).lines(), folder / GENERAL, vocabulary)
+            lines = RunningText(general).lines()
+            encode_to_binary(tokenizer, lines, folder / GENERAL, vocabulary, unknown)
+        return warnings + warnings_of({"the text of --general-valid": unknown})
 
     def figures_before(self) -> dict[str, Figures]:
         """Score the model as it was, and with its new tokens; returns the figures by title."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fairseq_electra.adaptation.continuation import BEFORE, VALID, Continuation
+from fairseq_electra.adaptation.continuation import BEFORE, VALID, Continuation, warnings_of
 from fairseq_electra.adaptation.figures import Figures, validate
 from fairseq_electra.adaptation.long_rows import ROWS_OF_A_STRETCH, TwoLengths, longer_base
 from fairseq_electra.adaptation.replay import encoded_documents, tokens_of
@@ -100,15 +100,14 @@ class Lengthening(Continuation):
         short = self.cfg["task"]["tokens_per_sample"]
         asked = self.settings["--short-share"]
         text = TwoLengths(stretches, short, self.length, asked)
-        self.write_text(text, tokenizer)
+        warnings = self.write_text(text, tokenizer)
         found = text.short_tokens / text.tokens
         few = f", not {asked:.0%}: the text has few documents" if found < 0.8 * asked else ""
         said = (
             f"{self.data}: {text.tokens:,} tokens, {text.long_tokens / text.tokens:.0%} of them in documents"
             f" of {self.length:,} or more, {found:.0%} in parts of about {short}{few}; {unknown}"
         )
-        warning = unknown.warning(str(self.data))
-        return [said] + [warning] * bool(warning)
+        return [said, *warnings_of({str(self.data): unknown}), *warnings]
 
     def lengths(self) -> list[int]:
         """Return the lengths of rows that the model is scored on."""

@@ -212,13 +212,13 @@ def _lengths(given: str) -> tuple[int, int]:
 
 def _prompts(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield the name of each prompt in errors, and its text."""
-    from fairseq_electra.files.table import is_table, numbered_lines, source_name
+    from fairseq_electra.files.table import is_json, is_table, numbered_lines, source_name
 
     if args.input is None:
         yield "--prompt", args.prompt
         return
     source = source_name(args.input)
-    if is_table(args.input):
+    if is_table(args.input) or is_json(args.input):
         raise InputError(f"{source} is a table by its name; give plain text, a prompt per line")
     number = 0
     for number, line in numbered_lines(args.input):

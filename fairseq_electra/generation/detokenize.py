@@ -10,6 +10,8 @@ from fairseq_electra.pretraining.wordpiece import CONTINUATION
 
 ENGLISH_ENDINGS = ("s", "t", "d", "m", "re", "ve", "ll")  # behind an apostrophe
 ELIDING = ("fr", "it", "ga")  # the languages in which Moses joins l' to the word behind it
+WITHOUT_BLANKS = ("zh", "ja")  # the languages whose signs have no blanks beside them, which Moses leaves
+FULL_WIDTH_SIGN = re.compile(r" *([，。、；：？！（）《》〈〉「」『』【】〔〕“”‘’…—～·・]) *")
 
 
 class Detokenizer:
@@ -42,7 +44,10 @@ class Detokenizer:
         if not isinstance(self._pieces, WordPieces):
             return " ".join(self._pieces.join(symbols).split())
         words = list(self._with_apostrophes(_words(symbols)))
-        return unicodedata.normalize("NFC", self._moses.detokenize(words, unescape=False))
+        text = self._moses.detokenize(words, unescape=False)
+        if self._language in WITHOUT_BLANKS:
+            text = FULL_WIDTH_SIGN.sub(r"\1", text)
+        return unicodedata.normalize("NFC", text)
 
     def _with_apostrophes(self, words: Sequence[str]) -> Iterator[str]:
         """Join apostrophes to the letters with which Moses expects them: ``'s``, or ``l'``."""

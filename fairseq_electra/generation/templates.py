@@ -10,15 +10,11 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError, shortened
 from fairseq_electra.files.json_values import check_text
 from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.symbols import SPECIAL_SYMBOL
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID
 
 GAP = re.compile(r"<mask(?:\*([1-9][0-9]{0,4}))?>")
-# what other models and tools, or fairseq itself, write for a mask, a gap or the end of a text
-OTHER_SYMBOLS = re.compile(
-    r"</?s>|<pad>|<unk>|</?mask[^<>\n]{0,20}>|\[(?:MASK|CLS|SEP|PAD|UNK)[^\[\]\n]{0,10}\]|<extra_id_\d+>|<\|[^<>|\n]{1,40}\|>",
-    re.IGNORECASE,
-)
 
 
 class Template(NamedTuple):
@@ -34,10 +30,10 @@ def check_symbols(text: str, location: str) -> None:
     Raises:
         InputError: as said.
     """
-    if other := OTHER_SYMBOLS.search(GAP.sub(" ", text)):
+    if other := SPECIAL_SYMBOL.search(GAP.sub(" ", text)):
         raise InputError(
             f"{location}: {other.group()!r} is no symbol for a gap; write <mask> for one token and <mask*5>"
-            " for five"
+            " for five, and blanks inside the brackets of what is text"
         )
 
 

@@ -84,6 +84,11 @@ def from_pretrained(
         if warning := other_case(imported.unused, imported.pretrained.tokenizer):
             logger.warning(f"{path}: {warning}")
         return ElectraHubInterface(imported.pretrained)
+    if generator is not None:
+        raise InputError(
+            f"a generator's folder, {generator}, is for a folder of transformers, and {path} is none; leave"
+            " it out: a checkpoint has its own"
+        )
     names = [checkpoint_file] if checkpoint_file else CHECKPOINTS
     if path.is_dir() and checkpoint_in(path, names) is None:
         wanted = checkpoint_file or f"config.json, {' or '.join(CHECKPOINTS)}"

@@ -10,6 +10,7 @@ from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.sentences.folder import truncate
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.pieces import WordPieces
+from fairseq_electra.pretraining.symbols import SPECIAL_SYMBOL
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, UNK_ID
 from fairseq_electra.probes.templates import LABEL, Part, Template, text_fields
 
@@ -146,6 +147,10 @@ def _encoded_verbalizers(net: ElectraHubInterface, template: Template) -> list[t
 
 
 def _encode(net: ElectraHubInterface, text: str, what: str) -> list[int]:
+    if symbol := SPECIAL_SYMBOL.search(text):
+        raise InputError(
+            f"{symbol.group()!r} of {what} is no symbol in a prompt, and would be read as text; leave it out"
+        )
     encoding = net.tokenizer.encode(text, add_special_tokens=False)
     for number, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
         if number == UNK_ID:

@@ -216,6 +216,8 @@ def test_adapt_refuses_text_that_is_empty_or_unknown(adapt, tmp_path, texts):
     [
         (["--new-tokens", "-1"], "--new-tokens must be 0 or more"),
         (["--updates", "0"], "--updates must be 1 or more"),
+        (["--tokens-per-sample", "4"], "--tokens-per-sample must lie between 8 and 65535, got 4"),
+        (["--tokens-per-sample", "100000"], "--tokens-per-sample must lie between 8 and 65535, got 100000"),
         (["--lr", "nan"], "--lr must be above 0"),
         (["--replay-share", "0.5"], "give --replay FILE beside it"),
         (["--replay", __file__, "--replay-share", "1"], "--replay-share must lie between 0 and 1"),
@@ -225,6 +227,18 @@ def test_adapt_refuses_text_that_is_empty_or_unknown(adapt, tmp_path, texts):
 )
 def test_adapt_refuses_options_that_make_no_sense(adapt, tmp_path, arguments, message):
     assert message in refused(adapt, tmp_path, *arguments)
+
+
+def test_adapt_warns_of_every_text_that_the_vocabulary_does_not_know(adapt, tmp_path, texts):
+    unknown = tmp_path / "unknown.txt"
+    unknown.write_text("a sentence with \N{SNOWMAN} \N{COMET} \N{UMBRELLA}\n" * 40)
+    for option, name in (
+        ("--replay", "the text of --replay"),
+        ("--general-valid", "the text of --general-valid"),
+        ("--valid", "the held-out text"),
+    ):
+        printed = adapt(f"out{option}", option, unknown, "--print").stdout
+        assert f"WARNING: {name}: " in printed, option
 
 
 def test_adapt_refuses_a_folder_of_another_run(adapt, tmp_path):

@@ -75,7 +75,9 @@ def test_generate_refuses_bad_prompts_and_writes_nothing(checkpoint, tmp_path):
     ):
         prompts.write_text(text)
         assert message in refusal(checkpoint, "--input", prompts, "--length", "5", "--output", output)
-    assert "prompts.tsv is a table" in refusal(
-        checkpoint, "--input", prompts.rename(tmp_path / "prompts.tsv"), "--output", output
-    )
+    for name in ("prompts.tsv", "prompts.jsonl"):
+        prompts = prompts.rename(tmp_path / name)
+        assert f"{name} is a table" in refusal(checkpoint, "--input", prompts, "--output", output)
+    said = refusal(checkpoint, "--generator", tmp_path, "--prompt", "a")
+    assert "is for a folder of transformers, and" in said and "leave it out" in said
     assert not output.exists()

@@ -49,7 +49,8 @@ def test_read_template_counts_what_the_vocabulary_does_not_know(model):
     "symbol",
     (
         *("[MASK]", "[mask]", "[MASK*5]", "<mask*0>", "<mask*x>", "<mask5>", "<MASK>", "<mask*123456>"),
-        *("<s>", "</s>", "<unk>", "<pad>", "[SEP]", "<extra_id_0>", "<|endoftext|>"),
+        *("<s>", "</s>", "<unk>", "<pad>", "[SEP]", "<extra_id_0>", "<|endoftext|>", "<mask 5>"),
+        *("<foo>", "<eos>", "</bos>", "[BOS]", "[unused0]", "[gMASK]"),
     ),
 )
 def test_read_template_refuses_other_symbols(model, symbol):
@@ -84,6 +85,12 @@ def test_read_template_refuses_more_tokens_than_a_row_has(model):
         ("fr", "l ' homme d ' ici", "l'homme d'ici"),
         ("de", "das ist , ' s", "das ist, 's"),
         ("zh", "\u6211 \u5011 \u5728 taipei", "\u6211\u5011\u5728 taipei"),
+        (
+            "zh",
+            "\u4ed6 \u8bf4 \uff1a \u201c \u597d \u201d \uff0c a b \u3002",
+            "\u4ed6\u8bf4\uff1a\u201c\u597d\u201d\uff0ca b\u3002",
+        ),
+        ("ja", "\u732b \u3001 \u300c \u72ac \u300d \uff01", "\u732b\u3001\u300c\u72ac\u300d\uff01"),
         ("ko", "\u1112 ##\u1161 ##\u11ab \u1100 ##\u1173 ##\u11af", "\ud55c \uae00"),
         ("en", "##", "##"),
         ("en", "", ""),
@@ -91,6 +98,11 @@ def test_read_template_refuses_more_tokens_than_a_row_has(model):
 )
 def test_detokenizer_joins_words_and_signs(language, symbols, text):
     assert Detokenizer(WordPieces(), language)(symbols.split()) == text
+
+
+def test_read_template_takes_brackets_with_blanks_and_words_in_brackets_as_text(model):
+    for text in ("a < name > of", "a [ name ] of", "it is [sic] so", "if a<b and c>d"):
+        assert sum(read_template(model, text, 5, "here").is_open) == 5
 
 
 def test_detokenizer_keeps_the_blanks_of_bytes_on_one_line():

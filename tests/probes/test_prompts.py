@@ -89,6 +89,12 @@ def test_make_prompts_cuts_the_longest_text_and_never_the_template(net):
         ("{text} {label}", {"0": "bad", "1": "good 叫"}, "know '叫' of the verbalizer of the label '1'"),
         ("{text} 叫 {label}", {"0": "bad", "1": "good"}, "does not know '叫' of the template"),
         (
+            "{text} <foo> {label}",
+            {"0": "bad", "1": "good"},
+            "'<foo>' of the template is no symbol in a prompt",
+        ),
+        ("{text} {label}", {"0": "<mask>", "1": "good"}, "'<mask>' of the verbalizer of the label '0' is no"),
+        (
             "{text} {label}",
             {"0": "name", "1": "Name"},
             "labels '0' and '1' have verbalizers of the same tokens",
