@@ -85,7 +85,8 @@ def read_folder(
     main = read_network(folder)
     if main.head == "masked_lm" and main.family not in WITH_MASKED_LM:
         raise InputError(
-            f"{folder} holds a generator; give the discriminator's folder, and this one with --generator"
+            f"{folder} holds a generator; give the discriminator's folder, and this one with --generator. A"
+            " masked language model alone cannot be read back; use the checkpoint of its run"
         )
     vocabulary = read_tokenizer(folder, main.vocabulary_size)
     tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
