@@ -9,12 +9,13 @@ from typing import Any
 from fairseq_electra.errors import InputError
 from fairseq_electra.resuming import LAST_CHECKPOINT
 
-CHECKPOINTS = ("checkpoint_best.pt", LAST_CHECKPOINT)
+BEST_CHECKPOINT = "checkpoint_best.pt"
+CHECKPOINTS = (BEST_CHECKPOINT, LAST_CHECKPOINT)
 IMPORT_HINT = "becomes one with fairseq-electra import"  # said of a model or folder of transformers
 
 
 def find_checkpoint(path: str | Path, names: Sequence[str] = CHECKPOINTS) -> Path:
-    """Return the best checkpoint of a folder, or else its last one.
+    """Return the best checkpoint of a folder, or else its last one, as :func:`checkpoint_in` does.
 
     Args:
         path: A checkpoint, which is returned unchecked, or the folder that fairseq-train saves in.
@@ -39,8 +40,37 @@ def sha256_of(checkpoint: str | Path) -> str:
 
 
 def checkpoint_in(folder: Path, names: Sequence[str] = CHECKPOINTS) -> Path | None:
-    """Return the first of some checkpoints that a folder holds; None if it holds none of them."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    """Return the first of some checkpoints that a folder holds; None if it holds none of them.
+
+    The best one is left out where the last is there and :func:`is_best_by_a_moving_loss` says so.
+    """
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) > 1 and found[0].name == BEST_CHECKPOINT and is_best_by_a_moving_loss(found[0]):
+        del found[0]
+    return next(iter(found), None)
+
+
+def is_best_by_a_moving_loss(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint has the lowest loss of a discriminator beside a generator that learns.
+
+    Such a loss rises as the generator improves and its replacements become harder to find, so the lowest is
+    not that of the best discriminator. A file that cannot be read is not judged: whoever reads it says why.
+    """
+    import torch
+
+    from fairseq_electra.electra.configuration import objective_of
+    from fairseq_electra.electra.objectives import OBJECTIVES
+
+    allow_plain_data()
+    try:
+        cfg = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["cfg"]
+        if cfg["criterion"]["_name"] != "replaced_token_detection":
+            return False
+        objective = OBJECTIVES[objective_of(cfg["model"])]
+        by_loss = cfg["checkpoint"]["best_checkpoint_metric"] == "loss"
+    except Exception:
+        return False
+    return by_loss and objective.has_discriminator and objective.trains_generator
 
 
 def missing_checkpoint(folder: Path, names: Sequence[str] = CHECKPOINTS) -> str:

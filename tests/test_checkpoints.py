@@ -4,6 +4,7 @@ import argparse
 import importlib
 
 import pytest
+import torch
 
 from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
@@ -78,3 +79,31 @@ def test_a_folder_without_checkpoints_is_named_and_one_of_transformers_told(tmp_
     with pytest.raises(InputError, match="a folder of transformers becomes one with fairseq-electra import"):
         find_checkpoint(tmp_path)
     assert find_checkpoint(tmp_path / "absent.pt") == tmp_path / "absent.pt"
+
+
+@pytest.mark.parametrize(
+    ("model", "metric", "criterion", "chosen"),
+    [
+        ({"objective": "electra"}, "loss", "replaced_token_detection", "last"),
+        ({}, "loss", "replaced_token_detection", "last"),  # from before --objective
+        ({"objective": "replace_mlm"}, "loss", "replaced_token_detection", "last"),
+        ({"objective": "electra"}, "fixed_auc", "replaced_token_detection", "best"),
+        ({"objective": "mlm"}, "loss", "replaced_token_detection", "best"),
+        ({"generator_only": True}, "loss", "replaced_token_detection", "best"),
+        ({"objective": "unigram"}, "loss", "replaced_token_detection", "best"),
+        ({"objective": "electra"}, "loss", "sentence_prediction", "best"),
+    ],
+)
+def test_the_lowest_loss_of_a_discriminator_beside_a_generator_that_learns_is_not_the_best(
+    tmp_path, model, metric, criterion, chosen
+):
+    cfg = {
+        "model": model,
+        "criterion": {"_name": criterion},
+        "checkpoint": {"best_checkpoint_metric": metric},
+    }
+    best = tmp_path / "checkpoint_best.pt"
+    torch.save({"cfg": cfg, "model": {"weight": torch.zeros(2)}}, best)
+    assert find_checkpoint(tmp_path) == best  # there is no other
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"")
+    assert find_checkpoint(tmp_path).name == f"checkpoint_{chosen}.pt"

@@ -20,7 +20,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="pre-training checkpoint, or a folder with checkpoint_best.pt or else checkpoint_last.pt",
+        help="pre-training checkpoint, or the folder of a run",
     )
 
 

@@ -5,8 +5,8 @@ Reads one text per line; writes JSON lines, or colours on a terminal.
 echo "The orchestra played the sandwich." | fairseq-electra detect checkpoints
 
 Each JSON line has the text and its tokens: token, begin and end (half-open, in characters of the text), and
-p_replaced. The model is a pre-training checkpoint, a folder with checkpoint_best.pt or else
-checkpoint_last.pt, or a folder of transformers with the discriminator.
+p_replaced. The model is a pre-training checkpoint, a folder of checkpoints, or a folder of transformers with
+the discriminator.
 """
 
 import argparse

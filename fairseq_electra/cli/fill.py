@@ -5,9 +5,8 @@ Reads one text per line; writes JSON lines, or colours on a terminal.
 echo "The orchestra played the <mask>." | fairseq-electra fill checkpoints --top 3
 
 Each JSON line has the text, the text filled in with the best predictions, and the predictions for each
-<mask>, made while the others stay masked. The model is a pre-training checkpoint, a folder with
-checkpoint_best.pt or else checkpoint_last.pt, a folder of transformers with the generator in its subfolder
-"generator", or a BERT with its masked-LM head.
+<mask>, made while the others stay masked. The model is a pre-training checkpoint, a folder of checkpoints, a
+folder of transformers with the generator in its subfolder "generator", or a BERT with its masked-LM head.
 """
 
 import argparse
