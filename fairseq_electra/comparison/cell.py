@@ -58,8 +58,9 @@ class Maker:
     def pretraining_settings(self, objective: str) -> dict[str, Any]:
         """Return what decides the pre-trainings of an objective, beside budget, rate and seed."""
         line = pretraining_options(self.plan, objective)[1:]
-        start = value_of(STARTS, line)
-        content = {}
+        start, content = value_of(STARTS, line), dict[str, Any]()
+        if objective in self.plan.flops_before:
+            content["flops before"] = self.plan.flops_before[objective]
         if start is not None:  # the same file may lie elsewhere on another machine
             line = [word.replace(start, Path(start).name) for word in line]
             content["start"] = sha256_of(start)
@@ -127,8 +128,7 @@ class Maker:
         """
         cells = list(cells)
         for cell in cells:
-            if not has_own_schedule(self.plan, cell.objective):
-                self.parts(cell)
+            self.updates(cell) if has_own_schedule(self.plan, cell.objective) else self.parts(cell)
         for objective in dict.fromkeys(cell.objective for cell in cells):
             if not self.pretraining_settings(objective)["held-out text"]:
                 raise InputError(

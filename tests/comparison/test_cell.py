@@ -152,6 +152,7 @@ def test_the_flops_of_a_start_are_taken_from_the_budget_and_its_content_counts(s
     assert maker.updates(cell) == pytest.approx(0.75 * plain.updates(cell), abs=1)
     assert maker.cost("frozen").of_run(maker.updates(cell), 8) == pytest.approx(4 * used, rel=0.05)
     settings = maker.settings(cell)
+    assert settings["flops before"] != plain.settings(cell)["flops before"]
     assert str(tmp_path) not in settings["options"] and "generator.pt" in settings["options"]
     with open(start, "ab") as stream:
         stream.write(b"x")
