@@ -20,7 +20,7 @@ from fairseq_electra.comparison.compute import (
     updates_for,
 )
 from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
-from fairseq_electra.comparison.plan import STARTS, Cell, Plan
+from fairseq_electra.comparison.plan import STARTS, Cell, Plan, with_start
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.finetuning.evaluation import VALID
@@ -62,7 +62,7 @@ class Maker:
         if objective in self.plan.flops_before:
             content["flops before"] = self.plan.flops_before[objective]
         if start is not None:  # the same file may lie elsewhere on another machine
-            line = [word.replace(start, Path(start).name) for word in line]
+            line = list(with_start(line, start, Path(start).name))
             content["start"] = sha256_of(start)
         return {
             "options": shlex.join(line),
@@ -128,7 +128,10 @@ class Maker:
         """
         cells = list(cells)
         for cell in cells:
-            self.updates(cell) if has_own_schedule(self.plan, cell.objective) else self.parts(cell)
+            if has_own_schedule(self.plan, cell.objective):
+                self.updates(cell)
+            else:
+                self.parts(cell)
         for objective in dict.fromkeys(cell.objective for cell in cells):
             if not self.pretraining_settings(objective)["held-out text"]:
                 raise InputError(

@@ -232,7 +232,13 @@ def found(words: Sequence[str], path: Path) -> tuple[str, ...]:
     if start is None:
         return tuple(words)
     file = _file(STARTS, start, path)
-    return tuple(word.replace(start, str(file)) if start in word else word for word in words)
+    return with_start(words, start, str(file))
+
+
+def with_start(words: Sequence[str], start: str, other: str) -> tuple[str, ...]:
+    """Return options with another file behind :data:`STARTS`."""
+    changed = {start: other, f"{STARTS}={start}": f"{STARTS}={other}"}
+    return tuple(changed.get(word, word) for word in words)
 
 
 def check_starts(plan: Plan, path: Path) -> None:

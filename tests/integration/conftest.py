@@ -5,6 +5,7 @@ import torch
 
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
+from tests.helpers.sentence_tasks import prepare_all
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,11 @@ def without_code_generation(monkeypatch):
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory, vocabulary, corpus_lines):
+    """The files of four sentence tasks, and in ``bin`` the tasks as prepared."""
+    folder = tmp_path_factory.mktemp("sentences")
+    prepare_all(folder, vocabulary, corpus_lines)
+    return folder

@@ -24,18 +24,10 @@ from fairseq_electra.finetuning.study import Settings, study
 from tests.helpers.commands import fairseq_process
 from tests.helpers.sentence_tasks import (
     SINGLE,
-    prepare_all,
     stock,
 )
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train, weights
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory, vocabulary, corpus_lines):
-    folder = tmp_path_factory.mktemp("sentences")
-    prepare_all(folder, vocabulary, corpus_lines)
-    return folder
 
 
 def test_plans_that_cannot_be_are_refused(tmp_path, sources):

@@ -29,7 +29,6 @@ from tests.helpers.sentence_tasks import (
     SIZES,
     logits_in,
     predict,
-    prepare_all,
     stock,
     texts_of,
 )
@@ -37,13 +36,6 @@ from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import assert_same_weights, read, weights
 
 KINDS = (SINGLE, PAIR, NUMBERS, CHOICE)
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory, vocabulary, corpus_lines):
-    folder = tmp_path_factory.mktemp("sentences")
-    prepare_all(folder, vocabulary, corpus_lines)
-    return folder
 
 
 @pytest.fixture(scope="module")
