@@ -86,9 +86,22 @@ def difference(
                 scores = np.broadcast_to(runs.drawn(of_task, weights), (samples, len(runs.values)))
                 chosen = rng.integers(len(runs.values), size=scores.shape)
                 drawn[:, number] += sign * np.take_along_axis(scores, chosen, 1).mean(1) / len(examples)
-    chosen = rng.integers(len(pairs), size=drawn.shape)
+    return exact, *over_models(drawn, rng)
+
+
+def over_models(drawn: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """Draw pairs of models, with replacement, in each sample.
+
+    Args:
+        drawn: the difference of each pair of models, in each sample. Shape: (S, M).
+        rng: draws.
+
+    Returns:
+        the bounds of the 95 % interval of the mean.
+    """
+    chosen = rng.integers(drawn.shape[1], size=drawn.shape)
     low, high = np.percentile(np.take_along_axis(drawn, chosen, 1).mean(1), INTERVAL)
-    return exact, float(low), float(high)
+    return float(low), float(high)
 
 
 def _accuracy(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from fairseq_electra.comparison.compute import (
     updates_for,
 )
 from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
+from fairseq_electra.comparison.minimal_pairs import written
 from fairseq_electra.comparison.plan import STARTS, Cell, Plan, with_start
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
@@ -270,9 +271,9 @@ class Maker:
     def pretrain(self, cell: Cell, lr: float, folder: Path) -> Path:
         """Pre-train up to a cell's budget; returns the checkpoint.
 
-        The constant part is shared by all budgets of an objective, a seed and a rate: each continues it from
-        where the next smaller one left it. An objective with another schedule has no such part, and a run of
-        its own for each budget.
+        The constant part is shared by all budgets of an objective, a seed and a rate, and keeps a start for
+        each of them that it passes; so they can be made in any order. An objective with another schedule has
+        no such part, and a run of its own for each budget.
         """
         updates, branch = self.updates(cell), folder / f"{cell.budget:g}"
         common = [
@@ -286,25 +287,48 @@ class Maker:
             whole = [*common, "--max-update", str(updates), "--save-dir", str(branch)]
             self.train(cell, whole, branch / "train.log")
             return self.whole(cell, ended)
-        constant, decay = self.parts(cell)
-        trunk = folder / "constant"
+        _, decay = self.parts(cell)
         if not start.is_file():
-            limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
-            self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")
-            branch.mkdir(exist_ok=True)
-            partial = start.with_suffix(".partial")
-            shutil.copyfile(trunk / "checkpoint_last.pt", partial)
-            done = updates_in(partial)
-            if done != constant:  # that of a larger budget
-                partial.unlink()
-                raise InputError(
-                    f"{trunk} is at {done:,} updates, and {cell.name} needs it at {constant:,}: remove that"
-                    " folder, and it is made again"
-                )
-            partial.replace(start)
+            for each in self.up_to(cell):
+                self.make_start(each, common, folder, needed=each == cell)
         falling = ["--start-decay", "--decay-updates", str(decay), "--continue-once", str(start)]
         self.train(cell, [*common, *falling, "--save-dir", str(branch)], branch / "train.log")
         return self.whole(cell, ended)
+
+    def up_to(self, cell: Cell) -> list[Cell]:
+        """Return the cells that share the run of a cell, in the order of their budgets, up to itself."""
+        if cell.lr is not None:
+            return [cell]
+        shared = [each for each in self.plan.cells() if each._replace(budget=cell.budget) == cell]
+        return sorted((each for each in shared if each.budget <= cell.budget), key=lambda each: each.budget)
+
+    def make_start(self, cell: Cell, common: Sequence[str], folder: Path, needed: bool) -> None:
+        """Pre-train the constant part of a run up to where the decay of a cell starts, and keep that start.
+
+        Args:
+            cell: the cell.
+            common: the options of the whole run.
+            folder: that of the run.
+            needed: refuse a run that is past that start and has not kept it, as of a plan without this cell.
+        """
+        start, trunk = folder / f"{cell.budget:g}" / "start.pt", folder / "constant"
+        constant, _ = self.parts(cell)
+        last = trunk / "checkpoint_last.pt"
+        if start.is_file() or (not needed and last.is_file() and updates_in(last) > constant):
+            return
+        limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
+        self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")
+        start.parent.mkdir(exist_ok=True)
+        partial = start.with_suffix(".partial")
+        shutil.copyfile(last, partial)
+        done = updates_in(partial)
+        if done != constant:
+            partial.unlink()
+            raise InputError(
+                f"{trunk} is at {done:,} updates, and {cell.name} needs it at {constant:,}: remove that"
+                " folder, and it is made again"
+            )
+        partial.replace(start)
 
     def whole(self, cell: Cell, checkpoint: Path) -> Path:
         """Return the last checkpoint of a cell's pre-training.
@@ -372,7 +396,11 @@ class Maker:
 
         model = from_pretrained(checkpoint)
         model.to("cuda" if self.machine.kind == "cuda" else "cpu")
-        return summary_of(blimp.probe(model, read_pairs(self.plan.blimp, self.plan.pairs_at(cell.budget))))
+        paradigms = blimp.probe(model, read_pairs(self.plan.blimp, self.plan.pairs_at(cell.budget)))
+        return {
+            score: {**found, "points": {each.name: written(each.points[score]) for each in paradigms}}
+            for score, found in summary_of(paradigms).items()
+        }
 
 
 def updates_in(checkpoint: Path) -> int:

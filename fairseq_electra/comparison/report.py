@@ -6,12 +6,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairseq_electra.comparison import minimal_pairs
 from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
 from fairseq_electra.comparison.choice import deciding_figure, quality
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.errors import InputError
 
+BLIMP = "BLiMP, "  # before the name of a score
 AREAS = ("fixed_auc", "fixed_generator_auc")  # of held-out text: shares of 1, as in the log
+
+
+NOTE = (
+    "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per cent, on"
+    f" development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In brackets the 95"
+    " % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
+    " fine-tuning, and examples or minimal pairs. One seed has no interval; that of three is too narrow:"
+    " where only the seeds of pre-training matter, it holds the truth three times in four."
+)
 
 
 class Difference(NamedTuple):
@@ -91,7 +102,7 @@ def less_reference(
     results: Sequence[dict[str, Any]],
     reference: Sequence[dict[str, Any]],
     examples: Mapping[str, Examples | None],
-) -> Difference | None:
+) -> dict[str, Difference]:
     """Compare an objective with the reference at one budget, by the seeds of pre-training that both have.
 
     Args:
@@ -99,18 +110,30 @@ def less_reference(
         examples: of each task.
 
     Returns:
-        the difference; None: there is nothing to compare.
+        the difference of each task, of BLiMP by each score, and of the ``mean`` over tasks, as far as all of
+        those cells have them.
     """
     pairs = [(a, b) for a in results for b in reference if a["seed"] == b["seed"]]
-    tasks = tasks_of([each for pair in pairs for each in pair]) if pairs else []
-    if not tasks:
-        return None
-    mean, low, high = difference(
-        [(fine_tunings(a), fine_tunings(b)) for a, b in pairs], {task: examples.get(task) for task in tasks}
-    )
-    if len(pairs) == 1:
-        return Difference(mean, None, None, 1)
-    return Difference(mean, low, high, len(pairs))
+    if not pairs:
+        return {}
+    cells = [each for pair in pairs for each in pair]
+    tasks = tasks_of(cells)
+    tuned = [(fine_tunings(a), fine_tunings(b)) for a, b in pairs]
+    groups = {task: [task] for task in tasks} | ({"mean": tasks} if tasks else {})
+    found = {
+        name: difference(tuned, {task: examples.get(task) for task in group})
+        for name, group in groups.items()
+    }
+    for score in cells[0]["blimp"]:
+        points = [each["blimp"].get(score, {}).get("points") for each in cells]
+        if all(points):
+            models = list(zip(points[::2], points[1::2], strict=True))
+            found[f"{BLIMP}{score}"] = minimal_pairs.difference(models)
+    one = len(pairs) == 1
+    return {
+        name: Difference(mean, None if one else low, None if one else high, len(pairs))
+        for name, (mean, low, high) in found.items()
+    }
 
 
 def check_rates(cells: Sequence[dict[str, Any]]) -> None:
@@ -159,42 +182,45 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
             if common:
                 line["mean"] = Figure.of([mean_score(each, common) for each in results])
             for score in results[0]["blimp"]:
-                line[f"BLiMP, {score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
+                line[f"{BLIMP}{score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
             for area in AREAS:
                 if all(area in each["valid"] for each in results):
                     line[area] = Figure.of([each["valid"][area] for each in results])
-            if name != plan.reference and (gap := less_reference(results, reference, examples)):
-                line["difference"] = gap
+            if name != plan.reference:
+                line["differences"] = less_reference(results, reference, examples)
             lines.append(line)
     return lines
 
 
-def named(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the lines as JSON takes them: each part of a figure with its name."""
-    return [
-        {
-            key: value._asdict() if isinstance(value, (Figure, Difference)) else value
-            for key, value in line.items()
-        }
-        for line in lines
-    ]
+def named(line: Any) -> Any:
+    """Return lines as JSON takes them: each part of a figure with its name."""
+    if isinstance(line, (Figure, Difference)):
+        return line._asdict()
+    if isinstance(line, dict):
+        return {key: named(value) for key, value in line.items()}
+    return [named(each) for each in line] if isinstance(line, list) else line
 
 
 def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
-    """Format the tables, one for each budget."""
+    """Format the tables, for each budget one of scores and one of differences."""
     parts = []
     for budget in sorted(plan.budgets):
         here = [line for line in lines if line["budget"] == budget]
         if not here:
             continue
-        names = [
-            name
-            for name in dict.fromkeys(key for line in here for key in line)
-            if isinstance(next(line[name] for line in here if name in line), Figure) and name != "mean"
-        ]
-        titles = ["objective", "updates", "lr", "seeds", *names, "mean", f"mean less {plan.reference}'s"]
-        rows = [titles, ["---"] * len(titles)]
-        rows += [
+        title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {here[0]['flops']:.2e} FLOPs**"
+        parts += [title, scores_table(here)]
+        if any(line.get("differences") for line in here):
+            parts += [f"Less {plan.reference}'s:", differences_table(here)]
+    return "\n\n".join([*parts, NOTE])
+
+
+def scores_table(lines: Sequence[dict[str, Any]]) -> str:
+    """Format the scores of one budget."""
+    names = [name for name in names_in(lines, Figure) if name != "mean"]
+    return table(
+        ["objective", "updates", "lr", "seeds", *names, "mean"],
+        [
             [
                 line["objective"],
                 f"{line['updates']:,}",
@@ -202,20 +228,36 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
                 str(len(line["seeds"])),
                 *(line[name].text(3 if name in AREAS else 1) if name in line else "" for name in names),
                 line["mean"].text() if "mean" in line else "",
-                str(line.get("difference", "")),
             ]
-            for line in here
-        ]
-        flops = here[0]["flops"]
-        title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {flops:.2e} FLOPs**"
-        parts.append("\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)]))
-    note = (
-        "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per"
-        f" cent, on development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In"
-        " brackets the 95 % interval of the difference by bootstrap over the seeds of pre-training that both"
-        " have, seeds of fine-tuning, and the examples of sentence tasks; one seed has no interval."
+            for line in lines
+        ],
     )
-    return "\n\n".join([*parts, note])
+
+
+def differences_table(lines: Sequence[dict[str, Any]]) -> str:
+    """Format the differences of one budget."""
+    compared = [line for line in lines if line.get("differences")]
+    names = names_in([line["differences"] for line in compared], Difference)
+    names.sort(key=lambda name: name == "mean")
+    return table(
+        ["objective", *names],
+        [
+            [line["objective"], *(str(line["differences"].get(name, "")) for name in names)]
+            for line in compared
+        ],
+    )
+
+
+def names_in(lines: Sequence[Mapping[str, Any]], kind: type) -> list[str]:
+    """Return the names of the values of a kind, in the order in which they first come."""
+    return list(
+        dict.fromkeys(name for line in lines for name, value in line.items() if isinstance(value, kind))
+    )
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table as Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [titles, ["---"] * len(titles), *rows])
 
 
 def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
@@ -228,7 +270,7 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
     if not choices:
         return ""
     rates = sorted(plan.rates)
-    rows = [["objective", "held-out text", *(f"{rate:g}" for rate in rates)], ["---"] * (2 + len(rates))]
+    rows = []
     for objective in plan.objectives:
         results = {each["lr"]: each for each in choices if each["objective"] == objective}
         if not results:
@@ -241,7 +283,7 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
             values[best] = f"**{values[best]}**"
         rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
     title = f"**Learning rates at {plan.choice_budget / 1e6:g} M tokens of {plan.reference}**"
-    return "\n".join([title, "", *("| " + " | ".join(row) + " |" for row in rows)])
+    return f"{title}\n\n{table(['objective', 'held-out text', *(f'{rate:g}' for rate in rates)], rows)}"
 
 
 def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 
 from fairseq_electra.comparison import cell as cell_module
 from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples
-from fairseq_electra.comparison.cell import Maker
+from fairseq_electra.comparison.cell import Maker, updates_in
 from fairseq_electra.comparison.choice import quality
 from fairseq_electra.comparison.compute import cost_of, updates_for
 from fairseq_electra.comparison.files import write_json
@@ -262,6 +262,31 @@ def test_a_budget_does_not_start_from_the_constant_part_of_a_larger_one(small, t
     assert not list((tmp_path / "run" / "6000").iterdir())
 
 
+def test_a_run_keeps_the_starts_of_the_budgets_that_it_passes(small, tmp_path, monkeypatch):
+    plan, folder = read_plan(small(budgets="[6e3, 12e3]")), tmp_path / "run"
+    maker = Maker(plan, tmp_path / "out", on_cpu=True)
+    limits = []
+
+    def train(self, cell, arguments, log):
+        if "--max-update" in arguments:
+            limits.append(int(arguments[arguments.index("--max-update") + 1]))
+            log.parent.mkdir(parents=True, exist_ok=True)
+            save_updates(limits[-1], folder / "constant" / "checkpoint_last.pt")
+
+    monkeypatch.setattr(Maker, "train", train)
+    monkeypatch.setattr(Maker, "whole", lambda self, cell, checkpoint: checkpoint)
+    large, small_one = Cell("electra", 12e3, 1), Cell("electra", 6e3, 1)
+    maker.pretrain(large, 1e-3, folder)
+    starts = [maker.parts(cell)[0] for cell in (small_one, large)]
+    assert limits == starts == [updates_in(folder / name / "start.pt") for name in ("6000", "12000")]
+    maker.pretrain(small_one, 1e-3, folder)
+    assert limits == starts  # nothing was made again
+    (folder / "6000" / "start.pt").unlink()
+    (folder / "12000" / "start.pt").unlink()
+    maker.pretrain(large, 1e-3, folder)  # which needs the other start as little as before
+    assert not (folder / "6000" / "start.pt").exists()
+
+
 def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match=r"chosen by electra-6000-lr0\.001-seed0, electra"):
@@ -339,7 +364,7 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     reference, target = report["cells"][0], Examples.of(task).target
     for cell in report["cells"]:
         assert cell["valid"]["num_updates"] == cell["updates"] and len(cell["finetuning"][SINGLE]["mcc"]) == 2
-        assert cell["blimp"]
+        assert all(set(each["points"]) == {"one"} for each in cell["blimp"].values()) and cell["blimp"]
         for score, words in zip(cell["finetuning"][SINGLE]["mcc"], cell["predictions"][SINGLE], strict=True):
             predicted = np.array([int(word) for word in words.split()])
             assert WEIGHTED["mcc"](predicted, target, np.ones((1, len(target)))) == pytest.approx(score / 100)

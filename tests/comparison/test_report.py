@@ -54,7 +54,10 @@ def test_summarize_has_means_and_deviations_over_seeds_of_pre_training(plan):
 
 def test_a_difference_without_noise_is_exact():
     one, other = cells_of("mlm", 2.0, 0.0), cells_of("electra", 0.0, 0.0)
-    assert report.less_reference(one, other, {}) == pytest.approx((2.0, 2.0, 2.0, 3))
+    found = report.less_reference(one, other, {})
+    assert set(found) == {"A", "B", "mean"}
+    for each in found.values():
+        assert each == pytest.approx((2.0, 2.0, 2.0, 3))
 
 
 def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
@@ -69,9 +72,21 @@ def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
                     for name, shift in (("mlm", 1.0), ("electra", 0.0))
                 ]
             )
-        _, low, high, _ = report.less_reference([pair[0] for pair in pairs], [pair[1] for pair in pairs], {})
-        held += low <= 1.0 <= high
+        found = report.less_reference([pair[0] for pair in pairs], [pair[1] for pair in pairs], {})
+        held += found["mean"].low <= 1.0 <= found["mean"].high
     assert 50 <= held <= 60
+
+
+def test_an_interval_of_three_seeds_holds_the_truth_three_times_in_four():
+    rng, held = np.random.default_rng(5), 0
+    for _ in range(200):
+        cells = [
+            [cell(name, seed, {"A": [rng.normal()]}) for seed in (1, 2, 3)] for name in ("mlm", "electra")
+        ]
+        gap = report.less_reference(*cells, {})["mean"]
+        held += gap.low <= 0.0 <= gap.high
+    assert 0.68 <= held / 200 <= 0.82  # 1 - 2 / 2 ** 3 where the interval is the range of three numbers
+    assert "three times in four" in report.NOTE
 
 
 def test_fine_tunings_have_the_predictions_of_a_cell():
@@ -83,9 +98,10 @@ def test_fine_tunings_have_the_predictions_of_a_cell():
 
 def test_only_seeds_that_both_have_are_compared():
     one, other = cells_of("mlm", 2.0, 0.0)[:1], cells_of("electra", 0.0, 0.0)
-    gap = report.less_reference(one, other, {})
+    gap = report.less_reference(one, other, {})["mean"]
     assert gap == report.Difference(pytest.approx(2.0), None, None, 1) and str(gap) == "+2.0 (1 seed)"
-    assert str(report.less_reference(cells_of("mlm", 2.0, 0.0), other, {})) == "+2.0 (+2.0 to +2.0; 3 seeds)"
+    gap = report.less_reference(cells_of("mlm", 2.0, 0.0), other, {})["mean"]
+    assert str(gap) == "+2.0 (+2.0 to +2.0; 3 seeds)"
 
 
 def test_markdown_shows_the_cells_that_are_there(plan):
@@ -141,7 +157,7 @@ def test_a_task_that_a_cell_has_no_score_of_is_left_out_of_the_means(plan):
     cells[0]["finetuning"]["B"] = {}
     electra, mlm = report.summarize(plan, cells)
     assert "B" not in electra and "B" in mlm and electra["mean"].mean == pytest.approx(70)
-    assert mlm["difference"][0] == pytest.approx(2.0)
+    assert mlm["differences"]["mean"][0] == pytest.approx(2.0)
 
 
 def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
@@ -158,7 +174,7 @@ def test_cells_that_fine_tune_nothing_have_figures_of_held_out_text_alone(plan):
     plan = replace(plan, tasks=())
     lines = report.summarize(plan, [cell(name, seed, {}) for name in ("electra", "mlm") for seed in (1, 2)])
     assert [line["fixed_auc"].text(3) for line in lines] == ["0.815 ± 0.007"] * 2
-    assert not any({"mean", "difference"} & set(line) for line in lines)
+    assert not any("mean" in line or line.get("differences") for line in lines)
     table = report.markdown(plan, lines).splitlines()
     assert table[2].startswith("| objective | updates | lr | seeds | fixed_auc | mean |")
     assert len({row.count("|") for row in table[2:6]}) == 1
