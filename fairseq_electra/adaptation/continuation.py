@@ -93,8 +93,7 @@ class Continuation(ABC):
     @functools.cached_property
     def source(self) -> Pretrained:
         """The model that goes on."""
-        extends = self.settings.get("--new-tokens", 0) > 0
-        return load_source(self.settings["CHECKPOINT"], self.settings["--vocab"], extends)
+        return load_source(self.settings["CHECKPOINT"], self.settings["--vocab"])
 
     @functools.cached_property
     def text(self) -> DomainText:

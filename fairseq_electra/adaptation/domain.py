@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
+from tokenizers.models import BPE
 
+from fairseq_electra.adaptation import new_merges, new_words
 from fairseq_electra.adaptation.continuation import BEFORE, Continuation, warnings_of
+from fairseq_electra.adaptation.extending import extended, sources_of
 from fairseq_electra.adaptation.figures import Figures
-from fairseq_electra.adaptation.new_words import choose_words, extended, rarity_of, sources_of, unknown_share
 from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
 from fairseq_electra.adaptation.resizing import resized_model
 from fairseq_electra.adaptation.source import notes_on
@@ -20,6 +21,7 @@ from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.prepare import RunningText
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
@@ -29,7 +31,8 @@ GENERAL = "general"  # name of the held-out text of another kind
 UNTRAINED = "with new tokens, untrained"
 MAX_UNKNOWN = 0.5  # share of <unk> in the words of a text from which on it is refused
 WORDS_SHOWN = 12
-NEW_TOKENS = "new_tokens"  # what is chosen: words to add to the vocabulary, with the rarity of each
+# what is chosen: tokens to add to the vocabulary, with the rarity of each; and merges of byte-level BPE
+NEW_TOKENS, MERGES = "new_tokens", "merges"
 
 
 class Adaptation(Continuation):
@@ -42,7 +45,7 @@ class Adaptation(Continuation):
         self.splits += [GENERAL] * bool(settings["--general-valid"])
 
     def choose(self) -> dict[str, Any]:
-        """Read all input once; returns the words to add to the vocabulary, with their rarity."""
+        """Read all input once; returns the tokens to add to the vocabulary."""
         wanted = self.settings["--tokens-per-sample"]
         if wanted is not None:
             if not MIN_TOKENS_PER_SAMPLE <= wanted <= MAX_TOKENS_PER_SAMPLE:
@@ -55,39 +58,57 @@ class Adaptation(Continuation):
             if self.settings[name]:
                 check_text(list(self.settings[name]))
         _ = self.text  # errors in it come now, whatever the vocabulary
-        return {NEW_TOKENS: self.choose_words()}
+        return self.choose_merges() if self.is_byte_level else self.choose_words()
 
-    def choose_words(self) -> dict[str, float]:
-        """Choose the words to add to the vocabulary; returns the rarity of each.
+    @property
+    def is_byte_level(self) -> bool:
+        """Whether the vocabulary is byte-level BPE, which knows all text; else it is WordPiece."""
+        return isinstance(self.source.tokenizer.model, BPE)
+
+    def choose_words(self) -> dict[str, Any]:
+        """Choose the words to add to WordPiece.
 
         Raises:
             InputError: the vocabulary does not know the text.
         """
         tokenizer = self.source.tokenizer
-        if not isinstance(tokenizer.model, WordPiece):  # byte-level BPE, which knows all text
-            return {}
         words = self.text.words(tokenizer)
-        unknown = unknown_share(tokenizer, words)
+        unknown = new_words.unknown_share(tokenizer, words)
         if unknown >= MAX_UNKNOWN:
             raise InputError(
                 f"{unknown:.0%} of the words of the text are <unk> in the vocabulary of"
                 f" {self.settings['CHECKPOINT']}: it was made for another script, or for other characters;"
                 " adapt a model whose vocabulary knows the text"
             )
-        return rarity_of(tokenizer, choose_words(tokenizer, words, self.settings["--new-tokens"]), words)
+        chosen = new_words.choose_words(tokenizer, words, self.settings["--new-tokens"])
+        return {NEW_TOKENS: new_words.rarity_of(tokenizer, chosen, words)}
+
+    def choose_merges(self) -> dict[str, Any]:
+        """Choose the pieces to add to byte-level BPE, and the merges that make them."""
+        if not self.settings["--new-tokens"]:
+            return {NEW_TOKENS: {}, MERGES: []}
+        tokenizer = self.source.tokenizer
+        words = self.text.cut_words(tokenizer)
+        merges = new_merges.choose_merges(tokenizer, words, self.settings["--new-tokens"])
+        return {NEW_TOKENS: new_merges.rarity_of(merges, words), MERGES: merges}
 
     def make_start(self, chosen: dict[str, Any]) -> list[str]:
-        """Write the model with rows for the new words; returns what to say."""
+        """Write the model with rows for the new tokens; returns what to say."""
         source, rarity = self.source, chosen[NEW_TOKENS]
         assert source.cfg is not None  # a checkpoint's
-        model, tokenizer, words = source.model, source.tokenizer, list(rarity)
-        if words:
-            tokenizer = extended(source.tokenizer, words)
-            sources = sources_of(source.tokenizer, tokenizer, rarity)
+        model, tokenizer, tokens = source.model, source.tokenizer, list(rarity)
+        if tokens:
+            merges = [(first, second) for first, second in chosen.get(MERGES, [])]
+            pieces = (
+                new_merges.pieces_of_new(merges) if merges else new_words.pieces_of_new(tokenizer, tokens)
+            )
+            tokenizer = extended(tokenizer, tokens, merges)
+            sources = sources_of(source.tokenizer, tokenizer, pieces, rarity)
             model = resized_model(model, source.cfg["model"], sources)  # type: ignore[arg-type]
         self.write_start(source.cfg, model, tokenizer)  # type: ignore[arg-type]
-        shown = ", ".join(words[:WORDS_SHOWN]) + (", ..." if len(words) > WORDS_SHOWN else "")
-        added = f"{len(words):,} new tokens: {shown}" if words else "no new tokens"
+        texts = map(pieces_of(tokenizer).cell, tokens[:WORDS_SHOWN])
+        shown = ", ".join(texts) + (", ..." if len(tokens) > WORDS_SHOWN else "")
+        added = f"{len(tokens):,} new tokens: {shown}" if tokens else "no new tokens"
         return [f"{self.start}: {len(symbols_of(tokenizer)):,} tokens, {added}", *notes_on(source)]
 
     def encode(self) -> list[str]:

@@ -1,15 +1,14 @@
-"""The words of a new text that a vocabulary cuts into several pieces, and the vocabulary extended by them."""
+"""The words of a new text that a WordPiece vocabulary cuts into several pieces."""
 
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
-from fairseq_electra.pretraining.wordpiece import CONTINUATION, MASK, UNK_ID, symbols_of
+from fairseq_electra.adaptation.extending import extended
+from fairseq_electra.pretraining.wordpiece import CONTINUATION, UNK_ID
 
 MIN_COUNT = 10  # occurrences of a word in the text; the vector of a rarer one would hardly be trained
 
@@ -58,30 +57,6 @@ def unknown_share(tokenizer: Tokenizer, words: Counter[str]) -> float:
     return sum(count for word, count in words.items() if _is_unknown(model, word)) / max(words.total(), 1)
 
 
-def extended(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
-    """Return a WordPiece vocabulary with words as further pieces.
-
-    They come behind all pieces. So only ``<mask>``, which is last, and added tokens that are no pieces get
-    other ids. WordPiece takes the longest piece that fits: words that do not begin with a new one keep their
-    pieces.
-    """
-    state = json.loads(tokenizer.to_str())
-    vocabulary = state["model"]["vocab"]
-    symbols = symbols_of(tokenizer)
-    pieces = [symbol for symbol in symbols if symbol in vocabulary and symbol != MASK]
-    last = [symbol for symbol in symbols if symbol not in vocabulary or symbol == MASK]
-    ids = {symbol: i for i, symbol in enumerate([*pieces, *words, *last])}
-    # of the last ones, those that are no pieces stay none
-    new = set(words)
-    state["model"]["vocab"] = {s: i for s, i in ids.items() if s in vocabulary or s in new}
-    for token in state["added_tokens"]:
-        token["id"] = ids[token["content"]]
-    state["added_tokens"].sort(key=lambda token: token["id"])
-    result = Tokenizer.from_str(json.dumps(state))
-    result.encode_special_tokens = True  # not kept in the text
-    return result
-
-
 def rarity_of(tokenizer: Tokenizer, chosen: Sequence[str], words: Counter[str]) -> dict[str, float]:
     """Compute how much rarer words are in a text than their pieces: a log ratio in nats, 0 or below.
 
@@ -102,24 +77,6 @@ def rarity_of(tokenizer: Tokenizer, chosen: Sequence[str], words: Counter[str]) 
     }
 
 
-class Source(NamedTuple):
-    """What a token of an extended vocabulary is made of.
-
-    Attributes:
-        parts: ids in the old vocabulary: of a new word those of its pieces, else one.
-        rarity: of a new word, as :func:`rarity_of` computes it; else 0.
-    """
-
-    parts: list[int]
-    rarity: float = 0.0
-
-
-def sources_of(before: Tokenizer, after: Tokenizer, rarity: Mapping[str, float]) -> list[Source]:
-    """Return the source of each id of an extended vocabulary; ``rarity`` has the new words."""
-    old, model = before.get_vocab(), before.model
-    return [
-        Source([piece.id for piece in model.tokenize(symbol)], rarity[symbol])
-        if symbol in rarity
-        else Source([old[symbol]])
-        for symbol in symbols_of(after)
-    ]
+def pieces_of_new(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, list[str]]:
+    """Return the pieces that a vocabulary cuts each word into."""
+    return {word: [piece.value for piece in tokenizer.model.tokenize(word)] for word in words}

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fairseq_electra.adaptation.new_words import Source
+from fairseq_electra.adaptation.extending import Source
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Discriminator, Generator
 

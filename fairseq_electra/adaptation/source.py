@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from tokenizers import models
-
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.electra.objectives import OBJECTIVES
 from fairseq_electra.errors import InputError
@@ -13,16 +11,15 @@ from fairseq_electra.hub.load import Pretrained, load_checkpoint
 NETWORKS = ("generator", "discriminator")
 
 
-def load_source(checkpoint: str | Path, vocabulary: str | Path | None, extends: bool) -> Pretrained:
+def load_source(checkpoint: str | Path, vocabulary: str | Path | None) -> Pretrained:
     """Load a checkpoint of pre-training, or an imported one, with its vocabulary.
 
     Args:
         checkpoint: the checkpoint, or a folder of them.
         vocabulary: folder of its vocabulary; None: beside the checkpoint, or in its data folder.
-        extends: whether words are to be added to the vocabulary.
 
     Raises:
-        InputError: it cannot be pre-trained further, or its vocabulary cannot be extended.
+        InputError: it cannot be pre-trained further.
     """
     source = load_checkpoint(checkpoint, vocabulary)
     if isinstance(source.model, EncoderWithHeads):
@@ -36,11 +33,6 @@ def load_source(checkpoint: str | Path, vocabulary: str | Path | None, extends: 
         raise InputError(
             f"{checkpoint} has no trained {missing[0]}: it was imported from a folder without one, so its"
             f" weights are random; import it again, with the folder of its {missing[0]}"
-        )
-    if extends and isinstance(source.tokenizer.model, models.BPE):
-        raise InputError(
-            f"{checkpoint} has a byte-level BPE vocabulary, and words can be added to WordPiece alone; give"
-            " --new-tokens 0 to leave the vocabulary as it is"
         )
     return source
 

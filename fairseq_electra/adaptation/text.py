@@ -6,8 +6,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from fairseq_electra.adaptation.new_merges import Word, count_cut_words
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import is_blank
+from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.prepare import SAMPLE, RunningText
 from fairseq_electra.pretraining.wordpiece import count_texts, count_words, draw_lines
 from fairseq_electra.speedrun.text import UNIT_CHARACTERS, Text, survey
@@ -61,6 +63,13 @@ class DomainText:
         )
 
     def words(self, tokenizer: Tokenizer) -> Counter[str]:
-        """Count the words of the training text, or of a sample of as many characters as ``vocab`` takes."""
-        lines = draw_lines(self.lines("train"), SAMPLE * 1e6 / self.characters)
-        return count_words(tokenizer, count_texts(lines))
+        """Count the words of the training text as BERT's pre-tokenizer cuts it."""
+        return count_words(tokenizer, count_texts(self._sample()))
+
+    def cut_words(self, tokenizer: Tokenizer) -> Counter[Word]:
+        """Count the words of the training text, each as the pieces of byte-level BPE."""
+        return count_cut_words(tokenizer, pieces_of(tokenizer).texts_of_lines(self._sample()))
+
+    def _sample(self) -> Iterator[str]:
+        """Yield lines of the training text, at most about as many characters as ``vocab`` takes."""
+        return draw_lines(self.lines("train"), SAMPLE * 1e6 / self.characters)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=NEW_TOKENS,
         metavar="N",
-        help="largest number of words to add to the vocabulary; 0: it stays as it is (default %(default)s)",
+        help="largest number of tokens to add to the vocabulary; 0: it stays as it is (default %(default)s)",
     )
     parser.add_argument(
         "--replay", nargs="+", default=[], metavar="FILE", help="text like that of the earlier training"

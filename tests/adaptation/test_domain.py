@@ -192,16 +192,20 @@ def test_adapt_goes_on_by_the_objective_of_a_model_without_one_network(
     assert [set(each["valid"]) for each in before.values()] == [figures, figures]
 
 
-def test_adapt_extends_no_byte_level_bpe(adapt, tmp_path, checkpoint, corpus_lines, texts):
-    cfg = read_checkpoint(checkpoint)["cfg"]
-    source = save(tmp_path / "bpe", cfg, train_byte_level_bpe(corpus_lines[:200], 400))
+def test_adapt_extends_byte_level_bpe(adapt, tmp_path, checkpoint, corpus_lines, texts):
+    cfg, tokenizer = read_checkpoint(checkpoint)["cfg"], train_byte_level_bpe(corpus_lines[:200], 400)
+    source = save(tmp_path / "bpe", cfg, tokenizer)
+    assert "no new tokens" in adapt("same", "--new-tokens", 0, "--print", source=source).stdout
+    assert "405 tokens, 5 new tokens: " in adapt("out", "--new-tokens", 5, "--print", source=source).stdout
+    chosen = json.loads((tmp_path / "out/state.json").read_text())["done"]["chosen"]
+    new = list(chosen["new_tokens"])
+    after = load_checkpoint(tmp_path / "out/start/checkpoint.pt")
+    assert after.symbols == [*symbols_of(tokenizer)[:-1], *new, "<mask>"]
+    assert ["".join(pair) for pair in chosen["merges"]] == new
     text = texts["domain"].read_text()
+    assert 0 < len(after.tokenizer.encode(text).ids) < len(tokenizer.encode(text).ids)
     texts["domain"].write_text("\n")
-    assert "there is no text" in refused(adapt, tmp_path, "--new-tokens", 0, source=source)
-    texts["domain"].write_text(text)
-    assert "give --new-tokens 0" in refused(adapt, tmp_path, source=source)
-    printed = adapt("out", "--new-tokens", 0, "--print", source=source).stdout
-    assert "no new tokens" in printed
+    assert "there is no text" in refused(adapt, tmp_path, source=source)
 
 
 def test_adapt_refuses_text_that_is_empty_or_unknown(adapt, tmp_path, texts):

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer
 
+from fairseq_electra.adaptation.extending import Source, extended, sources_of
 from fairseq_electra.adaptation.new_words import (
     MIN_COUNT,
-    Source,
     choose_words,
-    extended,
+    pieces_of_new,
     rarity_of,
-    sources_of,
     unknown_share,
 )
 from fairseq_electra.interchange.cutting import as_bert
@@ -106,7 +105,8 @@ def test_sources_of_are_the_old_ids_and_the_pieces_of_new_words():
     ids = before.get_vocab()
     expected = {symbol: Source([ids[symbol]]) for symbol in symbols_of(before)}
     expected["abc"] = Source([ids["a"], ids["##bc"]], -0.5)
-    assert sources_of(before, after, {"abc": -0.5}) == [expected[symbol] for symbol in symbols_of(after)]
+    found = sources_of(before, after, pieces_of_new(before, ["abc"]), {"abc": -0.5})
+    assert found == [expected[symbol] for symbol in symbols_of(after)]
 
 
 @pytest.mark.parametrize(("words", "share"), [({"ab": 3, "x": 1}, 0.25), ({"x": 2, "yy": 5}, 1.0), ({}, 0.0)])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fairseq_electra.adaptation.new_words import Source
+from fairseq_electra.adaptation.extending import Source
 from fairseq_electra.adaptation.resizing import resized, resized_model
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.objectives import OBJECTIVES

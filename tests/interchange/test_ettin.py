@@ -15,6 +15,7 @@ from tests.helpers.byte_level_folder import (
     save_byte_level,
     transformers,
 )
+from tests.helpers.commands import electra
 from tests.helpers.imported_models import fine_tune
 from tests.helpers.small_model import randomize_parameters
 from tests.helpers.training import train_here
@@ -87,3 +88,26 @@ def test_an_imported_encoder_is_trained_further_fine_tuned_and_exported(theirs, 
     exported(trained, tmp_path / "out", "ModernBertForTokenClassification")
     tuned = fine_tune(checkpoint, tmp_path)
     exported(tuned, tmp_path / "tuned-out", "ModernBertForSequenceClassification")
+
+
+@pytest.mark.long
+def test_an_imported_encoder_gets_the_pieces_of_a_domain_and_is_exported(theirs, corpus_lines, tmp_path):
+    checkpoint, text = tmp_path / "in" / "checkpoint.pt", tmp_path / "domain.txt"
+    import_transformers(theirs, checkpoint)
+    text.write_text("\n".join(corpus_lines[300:1500]))
+    adapt = ["adapt", checkpoint, text, "--output", tmp_path / "out", "--new-tokens", "200"]
+    electra(*adapt, "--updates", "5", "--batch-size", "4", "--tokens-per-sample", "48")
+    before, after = (
+        load_checkpoint(each) for each in (checkpoint, tmp_path / "out/checkpoints/checkpoint_last.pt")
+    )
+    assert len(after.symbols) == len(before.symbols) + 200 and after.updates == 5
+    lines = corpus_lines[300:400]
+    ids = [[each.tokenizer.encode(line).ids for line in lines] for each in (before, after)]
+    assert sum(map(len, ids[1])) < 0.92 * sum(map(len, ids[0]))
+    exported(
+        tmp_path / "out/checkpoints/checkpoint_last.pt",
+        tmp_path / "theirs",
+        "ModernBertForTokenClassification",
+    )
+    auto = transformers.AutoTokenizer.from_pretrained(tmp_path / "theirs", local_files_only=True)
+    assert auto(lines, add_special_tokens=False)["input_ids"] == ids[1]
