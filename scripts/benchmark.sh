@@ -3,8 +3,8 @@
 #
 #   bash scripts/benchmark.sh [options]          training step and loader
 #   bash scripts/benchmark.sh NAME [options]     one of updates, trainer, bookkeeping, packing, scaling, text, inference,
-#                                                prediction, questions, windows, padding, long_rows, gpu, stability,
-#                                                summary; fine_tuning compares scores
+#                                                prediction, questions, windows, layers, padding, long_rows, gpu,
+#                                                stability, summary; fine_tuning compares scores
 #
 # updates compares the training step with the trainer, on a CPU or, with --device cuda, on a GPU. --help lists the options of
 # each. All use one thread, except text and scaling (all cores), prediction and questions (two) and gpu; --threads changes the

@@ -18,6 +18,7 @@ from benchmark import (
     bookkeeping,
     gpu,
     inference,
+    layers,
     packing,
     prediction,
     questions,
@@ -25,6 +26,7 @@ from benchmark import (
     text,
     trainer,
     updates,
+    windows,
 )
 from benchmark.__main__ import markdown as steps
 from fairseq_electra.cli.quickstart import table
@@ -99,7 +101,8 @@ def test_the_table_of_speed():
             ("questions", questions.markdown),
         ),
         *(("bookkeeping", bookkeeping.markdown), ("gpu", gpu.markdown), ("amx", steps)),
-        ("updates", updates.markdown),
+        *(("updates", updates.markdown), ("layers", layers.markdown)),
+        *((name, windows.markdown) for name in ("windows", "windows_bf16")),
     ],
 )
 def test_the_tables_of_the_page_on_speed(name, markdown):
