@@ -1,5 +1,6 @@
 """The figures of a model on held-out text, before and after it was adapted."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ Figures = dict[str, dict[str, float]]  # by the names of the held-out text and o
 
 
 def figures_in(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield name and value of each figure that a validation has."""
-    return ((name, record[name]) for name in FIGURES if name in record)
+    """Yield name and value of each figure that a validation has; in little text one may be no number."""
+    return ((name, record[name]) for name in FIGURES if math.isfinite(record.get(name, math.nan)))
 
 
 def shown(record: Mapping[str, Any]) -> str:
@@ -62,10 +63,11 @@ def table(figures: Mapping[str, Figures]) -> str:
     Args:
         figures: of each model, by its title.
     """
-    first = next(iter(figures.values()))
     lines = [f"| held-out text | | {' | '.join(figures)} |", "|---|---" + "|---" * len(figures) + "|"]
-    for split, names in first.items():
-        for name in names:
-            values = (f"{each[split][name]:.3f}" for each in figures.values())
-            lines.append(f"| {TITLES.get(split, split)} | `{name}` | {' | '.join(values)} |")
+    known = dict.fromkeys(
+        (split, name) for each in figures.values() for split in each for name in each[split]
+    )
+    for split, name in known:
+        values = (f"{each[split][name]:.3f}" if name in each[split] else "none" for each in figures.values())
+        lines.append(f"| {TITLES.get(split, split)} | `{name}` | {' | '.join(values)} |")
     return "\n".join(lines)

@@ -88,7 +88,8 @@ def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
         f" {total / processes:.1f} with {processes} at a time if they do not slow each other down; then"
         f" {count} fine-tunings{' and minimal pairs' if plan.blimp else ''}, which are not measured",
     ]
-    minutes = [maker.read(cell)["seconds"] / 60 for cell in cells if maker.is_done(cell)]
+    done = [maker.read(cell) for cell in cells if maker.is_done(cell)]
+    minutes = [each["seconds"] / 60 for each in done if "trouble" not in each]  # which ended early
     if minutes:
         lines.append(
             f"A cell that is done took {statistics.fmean(minutes):.0f} minutes on average, all in all"

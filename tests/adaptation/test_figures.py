@@ -5,7 +5,8 @@ from fairseq_electra.speedrun.machine import Machine
 
 LINES = [
     'now | INFO | fairseq.logging.progress_bar | {"loss": "9", "ntokens": "100"}',  # of progress
-    'now | INFO | valid | {"valid_loss": "8", "valid_disc_auc": "0.75", "valid_fixed_auc": "0.5"}',
+    'now | INFO | valid | {"valid_loss": "8", "valid_disc_auc": "0.75", "valid_fixed_auc": "0.5",'
+    ' "valid_masked_lm_accuracy": "nan"}',
     "now | INFO | fairseq_electra | data-bin/general: 3 lines",
     'now | INFO | general | {"general_loss": "8", "general_masked_lm_loss": "3.5"}',
 ]
@@ -38,4 +39,12 @@ def test_table_has_a_column_for_each_model():
         "|---|---|---|---|",
         "| domain | `disc_auc` | 0.500 | 0.750 |",
         "| general | `disc_auc` | 0.500 | 0.750 |",
+    ]
+
+
+def test_a_figure_that_one_model_lacks_is_none():
+    before, after = {"valid": {"fixed_auc": 0.5}}, {"valid": {"disc_auc": 0.75, "fixed_auc": 0.6}}
+    assert figures.table({"before": before, "after": after}).splitlines()[2:] == [
+        "| domain | `fixed_auc` | 0.500 | 0.600 |",
+        "| domain | `disc_auc` | none | 0.750 |",
     ]
