@@ -83,9 +83,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         given: Any = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(
-            f"cannot read the template {path}: {' '.join(str(error).split())}; texts with braces need quotes"
-        ) from error
+        hint = "" if isinstance(error, OSError | UnicodeDecodeError) else "; texts with braces need quotes"
+        raise InputError(f"cannot read the template {path}: {' '.join(str(error).split())}{hint}") from error
     if not isinstance(given, dict) or set(given) != set(ENTRIES):
         raise InputError(f"{path}: a template has the entries {' and '.join(ENTRIES)}, and no others")
     return given
