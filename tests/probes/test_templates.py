@@ -86,7 +86,7 @@ def test_template_of_refuses_files_that_do_not_fit(tmp_path, text, said):
 def test_a_template_that_is_no_text_is_not_said_to_have_braces(tmp_path):
     path = tmp_path / "template.yaml"
     path.write_bytes(b"template: \xff")
-    with pytest.raises(InputError, match="cannot read the template .* 0xff in position") as refused:
+    with pytest.raises(InputError, match=r"cannot read the template .* 0xff in position") as refused:
         template_of(SINGLE, path)
     assert "braces" not in str(refused.value)
 
