@@ -184,10 +184,33 @@ def test_prepare_takes_texts_with_several_labels(vocabulary, running_ids, tmp_pa
     assert found.ids[: found.line_sizes[0] - 1].tolist() == running_ids(TEXT)
 
 
-def test_prompts_of_byte_level_bpe_are_refused(hub):
+PROMPTED = ["The naïve statement is 😀 (中文).", "a <foo> function", "Why?! "]
+
+
+@pytest.mark.parametrize(
+    "text", ["{text} It was {label}.", "{label} : {text}", "Is {text} {label} or not?", "{text}. {label}, so"]
+)
+def test_prompts_have_the_ids_of_the_whole_text_for_each_label(hub, running_ids, text):
     info = TaskInfo("x", PREDICTION, 1, ("no", "yes"), ("accuracy",), 64)
-    with pytest.raises(InputError, match="prompts need a WordPiece vocabulary"):
-        make_prompts(hub, Template("{text} {label}", {"no": "bad", "yes": "good"}), info, [[[5]]])
+    words = {"no": "bad", "yes": "returned a name"}
+    found = make_prompts(hub, Template(text, words), info, [[running_ids(each)] for each in PROMPTED])
+    for prompt, one in zip(found.prompts, PROMPTED, strict=True):
+        one = one.rstrip(" .?!") if "{text}." in text else one.strip()
+        for verbalizer, word in zip(found.verbalizers, words.values(), strict=True):
+            whole = running_ids(text.format(text=one, label=word))
+            assert [*prompt.before, *verbalizer, *prompt.after] == [0, *whole, 2]
+    assert found.shortened == 0
+    with pytest.raises(InputError, match="label 'yes', ' ', has no token; write a word"):
+        make_prompts(hub, Template(text, {"no": "bad", "yes": " "}), info, [])
+
+
+def test_prompts_cut_a_long_text_and_never_the_template(hub, running_ids):
+    info = TaskInfo("x", PREDICTION, 1, ("no", "yes"), ("accuracy",), 64)
+    template = Template("{text} It was {label}.", {"no": "bad", "yes": "good"})
+    found = make_prompts(hub, template, info, [[running_ids("a name " * 99)], [running_ids("...")]])
+    assert found.shortened == 1 and found.sizes()[0] == hub.max_length
+    assert list(found.prompts[0].before[-2:]) == running_ids(" It was")[-2:]
+    assert list(found.prompts[1].before) == [0, *running_ids("... It was")]
 
 
 def assert_exported_ids_are_ours(checkpoint, folder):
