@@ -19,6 +19,7 @@ from benchmark import (
     gpu,
     inference,
     layers,
+    long_rows,
     packing,
     prediction,
     questions,
@@ -101,7 +102,7 @@ def test_the_table_of_speed():
             ("questions", questions.markdown),
         ),
         *(("bookkeeping", bookkeeping.markdown), ("gpu", gpu.markdown), ("amx", steps)),
-        *(("updates", updates.markdown), ("layers", layers.markdown)),
+        *(("updates", updates.markdown), ("layers", layers.markdown), ("long_rows", long_rows.markdown)),
         *((name, windows.markdown) for name in ("windows", "windows_bf16")),
     ],
 )
