@@ -54,15 +54,38 @@ class FineTunings(NamedTuple):
         return 100 * np.stack([metric(each, examples.target, weights) for each in self.predictions], 1)
 
 
-def difference(
+class Gap(NamedTuple):
+    """A difference between two objectives.
+
+    Args:
+        exact: the mean over pairs of models.
+        drawn: that of each pair of models in each sample of the bootstrap. Shape: (S, M).
+    """
+
+    exact: float
+    drawn: np.ndarray
+
+    @classmethod
+    def mean(cls, gaps: Sequence["Gap"]) -> "Gap":
+        """Return the mean of the gaps of several tasks, drawn by themselves."""
+        return cls(sum(gap.exact for gap in gaps) / len(gaps), np.mean([gap.drawn for gap in gaps], axis=0))
+
+    def interval(self) -> tuple[float, float]:
+        """Draw pairs of models, with replacement, in each sample; return the bounds of the 95 % interval."""
+        chosen = np.random.default_rng(0).integers(self.drawn.shape[1], size=self.drawn.shape)
+        low, high = np.percentile(np.take_along_axis(self.drawn, chosen, 1).mean(1), INTERVAL)
+        return float(low), float(high)
+
+
+def differences(
     pairs: Sequence[tuple[Mapping[str, FineTunings], Mapping[str, FineTunings]]],
     examples: Mapping[str, Examples | None],
     samples: int = SAMPLES,
-) -> tuple[float, float, float]:
-    """Compare two objectives by the mean over tasks.
+) -> dict[str, Gap]:
+    """Compare two objectives on each task.
 
-    The bootstrap draws, with replacement, pairs of models, for each model and task seeds of fine-tuning, and
-    for each task examples, which are the same for all models.
+    The bootstrap draws, with replacement, for each model and task seeds of fine-tuning, and for each task
+    examples, which are the same for all models; :meth:`Gap.interval` draws pairs of models.
 
     Args:
         pairs: of each seed of pre-training the fine-tunings of both models, by task.
@@ -70,38 +93,23 @@ def difference(
         samples: number of samples, S.
 
     Returns:
-        the mean difference, and the bounds of its 95 % interval.
+        the difference on each task.
     """
-    rng = np.random.default_rng(0)
-    exact, drawn = 0.0, np.zeros((samples, len(pairs)))
+    rng, found = np.random.default_rng(0), dict[str, Gap]()
     for task, of_task in examples.items():
-        weights = None
+        weights, exact, drawn = None, 0.0, np.zeros((samples, len(pairs)))
         if of_task is not None:
             size = len(of_task.target)
             weights = rng.multinomial(size, np.full(size, 1 / size), samples).astype(np.float32)
         for number, pair in enumerate(pairs):
             for sign, model in zip((1, -1), pair, strict=True):
                 runs = model[task]
-                exact += sign * float(runs.values.mean()) / (len(examples) * len(pairs))
+                exact += sign * float(runs.values.mean()) / len(pairs)
                 scores = np.broadcast_to(runs.drawn(of_task, weights), (samples, len(runs.values)))
                 chosen = rng.integers(len(runs.values), size=scores.shape)
-                drawn[:, number] += sign * np.take_along_axis(scores, chosen, 1).mean(1) / len(examples)
-    return exact, *over_models(drawn, rng)
-
-
-def over_models(drawn: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw pairs of models, with replacement, in each sample.
-
-    Args:
-        drawn: the difference of each pair of models, in each sample. Shape: (S, M).
-        rng: draws.
-
-    Returns:
-        the bounds of the 95 % interval of the mean.
-    """
-    chosen = rng.integers(drawn.shape[1], size=drawn.shape)
-    low, high = np.percentile(np.take_along_axis(drawn, chosen, 1).mean(1), INTERVAL)
-    return float(low), float(high)
+                drawn[:, number] += sign * np.take_along_axis(scores, chosen, 1).mean(1)
+        found[task] = Gap(exact, drawn)
+    return found
 
 
 def _accuracy(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -111,6 +111,11 @@ class Maker:
             raise InputError(
                 f"{path} holds the cell {result.get('cell')}; give the file that name, or remove it"
             )
+        if any("points" not in score for score in result.get("blimp", {}).values()):
+            raise InputError(
+                f"{path} does not say which minimal pairs were scored right, as it was made by an older"
+                " version; remove it, and it is made again, with the fine-tunings that are in its run"
+            )
         if cell.lr is None and all(map(self.is_done, self.choosing(cell.objective))):
             chosen = self.chosen_rate(cell.objective)
             if result["lr"] != chosen:
@@ -182,15 +187,19 @@ class Maker:
         Raises:
             InputError: they are too few for the warm-up.
         """
-        updates = self.updates(cell)
-        decay = max(1, round(updates * self.plan.decay))
-        constant = updates - decay
+        constant, decay = self.divided(cell)
         if constant < max(1, self.plan.warmup_updates):
             raise InputError(
-                f"{cell.name} has {updates} updates, of which {decay} are the decay: too few for a warm-up of"
-                f" {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
+                f"{cell.name} has {constant + decay} updates, of which {decay} are the decay: too few for a"
+                f" warm-up of {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
             )
         return constant, decay
+
+    def divided(self, cell: Cell) -> tuple[int, int]:
+        """Return the parts of a cell as :meth:`parts` does, however few updates they are."""
+        updates = self.updates(cell)
+        decay = max(1, round(updates * self.plan.decay))
+        return updates - decay, decay
 
     def chosen_rate(self, objective: str) -> float:
         """Return the learning rate of an objective: of the runs that choose, that of the best.
@@ -312,9 +321,11 @@ class Maker:
             needed: refuse a run that is past that start and has not kept it, as of a plan without this cell.
         """
         start, trunk = folder / f"{cell.budget:g}" / "start.pt", folder / "constant"
-        constant, _ = self.parts(cell)
+        constant, _ = self.divided(cell)
         last = trunk / "checkpoint_last.pt"
-        if start.is_file() or (not needed and last.is_file() and updates_in(last) > constant):
+        if start.is_file():
+            return
+        if not needed and (constant < 1 or (last.is_file() and updates_in(last) > constant)):
             return
         limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
         self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")

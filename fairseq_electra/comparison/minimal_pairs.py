@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fairseq_electra.comparison.bootstrap import SAMPLES, over_models
+from fairseq_electra.comparison.bootstrap import SAMPLES, Gap
 
 DIGITS = "012"  # halves
 
@@ -19,28 +19,26 @@ def read(digits: str) -> np.ndarray:
     return np.array([int(each) for each in digits]) / 2
 
 
-def difference(
-    models: Sequence[tuple[Mapping[str, str], Mapping[str, str]]], samples: int = SAMPLES
-) -> tuple[float, float, float]:
+def difference(models: Sequence[tuple[Mapping[str, str], Mapping[str, str]]], samples: int = SAMPLES) -> Gap:
     """Compare two objectives by the mean over paradigms of the share of pairs that are scored right.
 
-    The bootstrap draws, with replacement, pairs of models, and of each paradigm minimal pairs, which are the
-    same for all models.
+    The bootstrap draws, with replacement, of each paradigm minimal pairs, which are the same for all models;
+    :meth:`~fairseq_electra.comparison.bootstrap.Gap.interval` draws pairs of models. Minimal pairs in which
+    the models differ alike are drawn together, which is the same and takes a fraction of the time.
 
     Args:
         models: of each seed of pre-training the points of both models, by paradigm.
         samples: number of samples, S.
 
     Returns:
-        the mean difference, and the bounds of its 95 % interval; per cent.
+        the difference in per cent.
     """
-    rng = np.random.default_rng(0)
+    rng, exact, drawn = np.random.default_rng(0), 0.0, np.zeros((samples, len(models)))
     paradigms = list(models[0][0])
-    exact, drawn = 0.0, np.zeros((samples, len(models)))
     for paradigm in paradigms:
-        gaps = np.stack([read(one[paradigm]) - read(other[paradigm]) for one, other in models], 1)  # (N, M)
-        size = len(gaps)
-        weights = rng.multinomial(size, np.full(size, 1 / size), samples)
+        gaps = np.stack([read(one[paradigm]) - read(other[paradigm]) for one, other in models], 1)
+        kinds, counts = np.unique(gaps, axis=0, return_counts=True)  # (K, M), (K,)
+        weights = rng.multinomial(len(gaps), counts / len(gaps), samples)
         exact += 100 * float(gaps.mean()) / len(paradigms)
-        drawn += 100 * weights @ gaps / size / len(paradigms)
-    return exact, *over_models(drawn, rng)
+        drawn += 100 * weights @ kinds / len(gaps) / len(paradigms)
+    return Gap(exact, drawn)

@@ -1,13 +1,13 @@
 """The tables of a comparison, from whatever cells are done."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fairseq_electra.comparison import minimal_pairs
-from fairseq_electra.comparison.bootstrap import Examples, FineTunings, difference
+from fairseq_electra.comparison.bootstrap import Examples, FineTunings, Gap, differences
 from fairseq_electra.comparison.choice import deciding_figure, quality
 from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.errors import InputError
@@ -20,8 +20,9 @@ NOTE = (
     "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per cent, on"
     f" development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In brackets the 95"
     " % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
-    " fine-tuning, and examples or minimal pairs. One seed has no interval; that of three is too narrow:"
-    " where only the seeds of pre-training matter, it holds the truth three times in four."
+    " fine-tuning, and examples or minimal pairs. One seed has no interval, and that of few seeds is too"
+    " narrow: where only the seeds of pre-training matter, it holds the truth one time in two with two of"
+    " them, and three times in four with three."
 )
 
 
@@ -102,16 +103,18 @@ def less_reference(
     results: Sequence[dict[str, Any]],
     reference: Sequence[dict[str, Any]],
     examples: Mapping[str, Examples | None],
+    averaged: Collection[str] | None = None,
 ) -> dict[str, Difference]:
     """Compare an objective with the reference at one budget, by the seeds of pre-training that both have.
 
     Args:
         results, reference: the cells of both.
         examples: of each task.
+        averaged: the tasks of the mean; None: all that those cells have.
 
     Returns:
-        the difference of each task, of BLiMP by each score, and of the ``mean`` over tasks, as far as all of
-        those cells have them.
+        the difference of each task, of their ``mean``, and of BLiMP by each score, as far as all of those
+        cells have them.
     """
     pairs = [(a, b) for a in results for b in reference if a["seed"] == b["seed"]]
     if not pairs:
@@ -119,21 +122,19 @@ def less_reference(
     cells = [each for pair in pairs for each in pair]
     tasks = tasks_of(cells)
     tuned = [(fine_tunings(a), fine_tunings(b)) for a, b in pairs]
-    groups = {task: [task] for task in tasks} | ({"mean": tasks} if tasks else {})
-    found = {
-        name: difference(tuned, {task: examples.get(task) for task in group})
-        for name, group in groups.items()
-    }
+    gaps = differences(tuned, {task: examples.get(task) for task in tasks})
+    if of_mean := [gap for task, gap in gaps.items() if averaged is None or task in averaged]:
+        gaps["mean"] = Gap.mean(of_mean)
     for score in cells[0]["blimp"]:
-        points = [each["blimp"].get(score, {}).get("points") for each in cells]
-        if all(points):
+        if all(score in each["blimp"] for each in cells):
+            points = [each["blimp"][score]["points"] for each in cells]
             models = list(zip(points[::2], points[1::2], strict=True))
-            found[f"{BLIMP}{score}"] = minimal_pairs.difference(models)
-    one = len(pairs) == 1
-    return {
-        name: Difference(mean, None if one else low, None if one else high, len(pairs))
-        for name, (mean, low, high) in found.items()
-    }
+            gaps[f"{BLIMP}{score}"] = minimal_pairs.difference(models)
+    seeds, found = len(pairs), dict[str, Difference]()
+    for name, gap in gaps.items():
+        low, high = (None, None) if seeds == 1 else gap.interval()
+        found[name] = Difference(gap.exact, low, high, seeds)
+    return found
 
 
 def check_rates(cells: Sequence[dict[str, Any]]) -> None:
@@ -187,7 +188,7 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 if all(area in each["valid"] for each in results):
                     line[area] = Figure.of([each["valid"][area] for each in results])
             if name != plan.reference:
-                line["differences"] = less_reference(results, reference, examples)
+                line["differences"] = less_reference(results, reference, examples, common)
             lines.append(line)
     return lines
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples, FineTunings, difference
+from fairseq_electra.comparison.bootstrap import WEIGHTED, Examples, FineTunings, differences
 from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo
 from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.words import TAGGING
@@ -57,12 +57,17 @@ def models(rng, number, shift, targets):
     return found
 
 
+def difference(pairs, examples, **options):
+    gap = differences(pairs, {"A": examples}, **options)["A"]
+    return (gap.exact, *gap.interval())
+
+
 def test_an_interval_is_wider_with_examples():
     rng = np.random.default_rng(3)
     targets = rng.integers(0, 2, 200)
     pairs = list(zip(models(rng, 3, 0.1, targets), models(rng, 3, 0.0, targets), strict=True))
-    exact, low, high = difference(pairs, {"A": Examples("accuracy", targets)})
-    without = difference(pairs, {"A": None})
+    exact, low, high = difference(pairs, Examples("accuracy", targets))
+    without = difference(pairs, None)
     assert exact == pytest.approx(without[0]) and low < exact < high
     assert high - low > 1.2 * (without[2] - without[1])
 
@@ -72,7 +77,7 @@ def test_examples_are_drawn_for_all_models_together():
     rng = np.random.default_rng(4)
     targets = rng.integers(0, 2, 200)
     (model,) = models(rng, 1, 0.0, targets)
-    assert difference([(model, model)], {"A": Examples("accuracy", targets)}) == pytest.approx((0, 0, 0))
+    assert difference([(model, model)], Examples("accuracy", targets)) == pytest.approx((0, 0, 0))
 
 
 def test_an_interval_with_examples_holds_the_truth_about_as_often_as_it_says():
@@ -80,6 +85,6 @@ def test_an_interval_with_examples_holds_the_truth_about_as_often_as_it_says():
     for _ in range(60):
         targets = rng.integers(0, 2, 150)
         pairs = list(zip(models(rng, 5, 0.1, targets), models(rng, 5, 0.0, targets), strict=True))
-        _, low, high = difference(pairs, {"A": Examples("accuracy", targets)}, samples=400)
+        _, low, high = difference(pairs, Examples("accuracy", targets), samples=400)
         held += low <= 10.0 <= high
     assert 50 <= held <= 60

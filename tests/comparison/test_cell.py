@@ -287,6 +287,34 @@ def test_a_run_keeps_the_starts_of_the_budgets_that_it_passes(small, tmp_path, m
     assert not (folder / "6000" / "start.pt").exists()
 
 
+def test_a_smaller_budget_that_is_none_stops_no_larger_one(small, tmp_path, monkeypatch):
+    plan, limits = read_plan(small(budgets="[3e3, 12e3]", warmup_updates=60)), []
+    maker = Maker(plan, tmp_path / "out", on_cpu=True)
+    large = Cell("electra", 12e3, 1)
+    with pytest.raises(InputError, match="too few for a warm-up of 10"):
+        maker.parts(Cell("electra", 3e3, 1))
+
+    def train(self, cell, arguments, log):
+        if "--max-update" in arguments:
+            limits.append(int(arguments[arguments.index("--max-update") + 1]))
+            log.parent.mkdir(parents=True, exist_ok=True)
+            save_updates(limits[-1], tmp_path / "run" / "constant" / "checkpoint_last.pt")
+
+    monkeypatch.setattr(Maker, "train", train)
+    monkeypatch.setattr(Maker, "whole", lambda self, cell, checkpoint: checkpoint)
+    maker.pretrain(large, 1e-3, tmp_path / "run")
+    assert limits[-1] == maker.parts(large)[0]
+
+
+def test_a_cell_without_points_of_minimal_pairs_is_refused(small, tmp_path):
+    maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
+    cell = Cell("electra", 6e3, 1)
+    result = {"cell": cell.name, "settings": maker.settings(cell), "blimp": {"generator": {"mean": 50.0}}}
+    write_json(maker.file(cell), result)
+    with pytest.raises(InputError, match="does not say which minimal pairs were scored right"):
+        maker.read(cell)
+
+
 def test_a_rate_is_chosen_before_it_is_used(small, tmp_path):
     maker = Maker(read_plan(small()), tmp_path / "out", on_cpu=True)
     with pytest.raises(InputError, match=r"chosen by electra-6000-lr0\.001-seed0, electra"):
