@@ -1,7 +1,8 @@
 """``bash scripts/benchmark.sh layers``: what the layers of ModernBERT cost beside those of BERT.
 
 The encoders have equal numbers of parameters, to one in a hundred. Forward and backward pass of as many
-tokens at every row length, one trait more in each variant, all in turn in one process; without dropout.
+tokens at every row length, one trait more in each variant, all in turn in one process; without dropout and
+embeddings, and so without learned positions.
 """
 
 import statistics
@@ -15,7 +16,7 @@ from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.memory import keep_freed_memory
 from fairseq_electra.speedrun.machine import processor
 
-BERT = "BERT's: learned positions, LayerNorm behind"
+BERT = "BERT's, LayerNorm behind each sublayer"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -118,6 +119,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2048, help="tokens of a batch (default: %(default)s)")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["bfloat16"], help="default: bfloat16")
     args = read_arguments(parser, markdown)
+    for length in args.lengths:
+        if args.tokens % length:
+            parser.error(f"--tokens {args.tokens} is no whole number of rows of {length}")
     torch.set_num_threads(1)
     keep_freed_memory()
     with machine_lock():

@@ -18,6 +18,8 @@ from fairseq_electra.adaptation.new_words import MIN_COUNT
 from fairseq_electra.pretraining.encode import batches_of
 
 Word = tuple[str, ...]  # its pieces
+# longer ones, such as those of DNA, are left out: each merge in them goes through all of their pieces
+MOST_PIECES = 100
 
 
 def count_cut_words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[Word]:
@@ -25,7 +27,8 @@ def count_cut_words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[Word]
 
     Args:
         tokenizer: a vocabulary of byte-level BPE.
-        texts: texts to encode. An added token is a word of its own.
+        texts: texts to encode. An added token is a word of its own; words of more than :data:`MOST_PIECES`
+            pieces are left out.
     """
     words: Counter[Word] = Counter()
     for batch in batches_of(texts):
@@ -33,7 +36,7 @@ def count_cut_words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[Word]
             numbered = zip(encoding.word_ids, encoding.tokens, strict=True)
             for _, group in itertools.groupby(numbered, key=lambda each: each[0]):
                 words[tuple(piece for _, piece in group)] += 1
-    return words
+    return Counter({word: count for word, count in words.items() if len(word) <= MOST_PIECES})
 
 
 def choose_merges(tokenizer: Tokenizer, words: Counter[Word], number: int) -> list[Merge]:
@@ -47,7 +50,8 @@ def choose_merges(tokenizer: Tokenizer, words: Counter[Word], number: int) -> li
         number: largest number of new pieces.
 
     Returns:
-        the merges in their order. Several may make the same piece.
+        the merges in their order. Several may make the same piece. A piece may be rare in the end, or absent,
+        where later merges take it in.
 
     Source: Sennrich et al. 2016 (arXiv 1508.07909), algorithm 1.
     """
@@ -112,10 +116,11 @@ def pieces_of_new(merges: Iterable[Merge]) -> dict[str, list[str]]:
 
 
 def rarity_of(merges: Sequence[Merge], words: Counter[Word]) -> dict[str, float]:
-    """Compute how much rarer new pieces are in a text than their old ones: a log ratio in nats.
+    """Compute how much rarer new pieces are in a text than their old ones: a log ratio in nats, 0 or below.
 
     The old pieces' count is the geometric mean of theirs, before the merges. A new piece that other new ones
-    have taken in everywhere counts once.
+    have taken in everywhere counts once. None is more frequent than its parts: where several merges make it,
+    the parts of the first are not all that it comes from.
     """
     ranks = {pair: rank for rank, pair in enumerate(merges)}
     before, after = Counter[str](), Counter[str]()
@@ -125,6 +130,6 @@ def rarity_of(merges: Sequence[Merge], words: Counter[Word]) -> dict[str, float]
         for piece in cut_again(word, ranks):
             after[piece] += count
     return {
-        piece: math.log(max(after[piece], 1)) - fmean(math.log(before[part]) for part in parts)
+        piece: min(math.log(max(after[piece], 1)) - fmean(math.log(before[part]) for part in parts), 0.0)
         for piece, parts in pieces_of_new(merges).items()
     }

@@ -14,6 +14,9 @@ from fairseq_electra.pretraining.prepare import SAMPLE, RunningText
 from fairseq_electra.pretraining.wordpiece import count_texts, count_words, draw_lines
 from fairseq_electra.speedrun.text import UNIT_CHARACTERS, Text, survey
 
+# millions of characters to learn merges from: words of Chinese are parts of sentences, nearly all distinct
+CUT_SAMPLE = 10.0
+
 
 def check_text(files: Sequence[str]) -> int:
     """Return the number of characters of some files.
@@ -63,13 +66,13 @@ class DomainText:
         )
 
     def words(self, tokenizer: Tokenizer) -> Counter[str]:
-        """Count the words of the training text as BERT's pre-tokenizer cuts it."""
-        return count_words(tokenizer, count_texts(self._sample()))
+        """Count the words of the training text, or of a sample, as BERT's pre-tokenizer cuts it."""
+        return count_words(tokenizer, count_texts(self._sample(SAMPLE)))
 
     def cut_words(self, tokenizer: Tokenizer) -> Counter[Word]:
-        """Count the words of the training text, each as the pieces of byte-level BPE."""
-        return count_cut_words(tokenizer, pieces_of(tokenizer).texts_of_lines(self._sample()))
+        """Count the words of the training text, or of a sample, each as the pieces of byte-level BPE."""
+        return count_cut_words(tokenizer, pieces_of(tokenizer).texts_of_lines(self._sample(CUT_SAMPLE)))
 
-    def _sample(self) -> Iterator[str]:
-        """Yield lines of the training text, at most about as many characters as ``vocab`` takes."""
-        return draw_lines(self.lines("train"), SAMPLE * 1e6 / self.characters)
+    def _sample(self, millions: float) -> Iterator[str]:
+        """Yield lines of the training text, of about so many millions of characters at the most."""
+        return draw_lines(self.lines("train"), millions * 1e6 / self.characters)

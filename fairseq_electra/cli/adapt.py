@@ -4,9 +4,10 @@ fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --output adapted
 fairseq-electra adapt checkpoints/checkpoint_last.pt domain.txt --valid domain.valid.txt \
     --replay old.txt --general-valid old.valid.txt --output adapted
 
-Words of the domain that the vocabulary cuts into pieces become tokens, whose vectors start as the mean of
-those of their pieces. Old text can be mixed in, so that the model forgets less of it. The figures on held-out
-text, before and after, are printed at the end. After a stop or a kill, the same command line resumes the run.
+Words of the domain that the vocabulary cuts into pieces become tokens (of byte-level BPE, parts of words
+too), whose vectors start as the mean of those of their pieces. Old text can be mixed in, so that the model
+forgets less of it. The figures on held-out text, before and after, are printed at the end. After a stop or a
+kill, the same command line resumes the run.
 """
 
 import argparse

@@ -8,6 +8,7 @@ import pytest
 
 from fairseq_electra.adaptation.extending import Source, extended, sources_of
 from fairseq_electra.adaptation.new_merges import (
+    MOST_PIECES,
     choose_merges,
     count_cut_words,
     cut_again,
@@ -82,6 +83,12 @@ def test_two_merges_to_one_piece_are_one_new_piece(before):
     merges = choose_merges(before, words, 2)
     assert merges == [("q", "zx"), ("qz", "x"), ("q", "j")]
     assert pieces_of_new(merges) == {"qzx": ["q", "zx"], "qj": ["q", "j"]}
+    assert rarity_of(merges, words)["qzx"] == 0  # 50 of them, and 30 of its first parts
+
+
+def test_words_of_many_pieces_are_left_out(before):
+    words = count_cut_words(before, ["q" * MOST_PIECES, "z" * (MOST_PIECES + 1)])
+    assert list(words) == [("q",) * MOST_PIECES]
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_a_run_keeps_the_starts_of_the_budgets_that_it_passes(small, tmp_path, m
 
 
 def test_a_smaller_budget_that_is_none_stops_no_larger_one(small, tmp_path, monkeypatch):
-    plan, limits = read_plan(small(budgets="[3e3, 12e3]", warmup_updates=60)), []
+    plan, limits = read_plan(small(budgets="[3e3, 12e3]", warmup_updates=10)), []
     maker = Maker(plan, tmp_path / "out", on_cpu=True)
     large = Cell("electra", 12e3, 1)
     with pytest.raises(InputError, match="too few for a warm-up of 10"):
