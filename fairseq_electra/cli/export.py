@@ -3,10 +3,10 @@
 fairseq-electra export --to transformers checkpoints/checkpoint_last.pt my-electra
 
 A pre-training checkpoint gives the discriminator in the folder and the generator in its subfolder
-"generator"; a fine-tuned one gives the encoder with its head. A model trained with --norm pre is refused:
-transformers' ELECTRA and RoFormer cannot represent it. Before anything is written, transformers' tokenizer
-must give sample text the same ids, and its models must give our outputs, in float64 within 1e-6 of their
-values.
+"generator". A masked language model, or a fine-tuned encoder with its head, lies in the folder itself. A
+model trained with --norm pre is refused: transformers' ELECTRA and RoFormer cannot represent it. Before
+anything is written, transformers' tokenizer must give sample text the same ids, and its models must give our
+outputs, in float64 within 1e-6 of their values.
 """
 
 import argparse

@@ -6,7 +6,7 @@ echo "The orchestra played the <mask>." | fairseq-electra fill checkpoints --top
 
 Each JSON line has the text, the text filled in with the best predictions, and the predictions for each
 <mask>, made while the others stay masked. The model is a pre-training checkpoint, a folder of checkpoints, a
-folder of transformers with the generator in its subfolder "generator", or a BERT with its masked-LM head.
+folder of transformers with a masked-LM head, or with the generator in its subfolder "generator".
 """
 
 import argparse

@@ -6,9 +6,9 @@ fairseq-train data-bin ... --arch electra --finetune-from-model released/checkpo
 The vocabulary, with fairseq's ids, is written next to the checkpoint; encode the text with it:
 fairseq-electra encode --vocab released. A fine-tuned model keeps its head, for fairseq-electra predict;
 fine-tuned again, it gets the head of the new task. A BERT, also one of sentence-transformers, becomes the
-discriminator; one with a masked-LM head becomes the generator too. Before anything is written, sample text
-must get the ids of transformers' tokenizer, and the model must give the outputs of transformers' own, in
-float64 within 1e-6 of their values.
+discriminator; one with a masked-LM head becomes the generator too. A generator alone is a masked language
+model. Before anything is written, sample text must get the ids of transformers' tokenizer, and the model must
+give the outputs of transformers' own, in float64 within 1e-6 of their values.
 """
 
 import argparse

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from fairseq_electra.interchange.transformers_folder import GENERATOR
-
 
 @dataclass
 class Export:
@@ -17,6 +15,7 @@ class Export:
         tensors: by their names.
         config: its config.json.
         left_out: our tensors that have no place there, and why.
+        subfolder: where it lies in the folder.
     """
 
     role: str
@@ -24,8 +23,4 @@ class Export:
     tensors: dict[str, Tensor]
     config: dict
     left_out: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def subfolder(self) -> str:
-        """Where it lies in the folder."""
-        return GENERATOR if self.role == GENERATOR else "."
+    subfolder: str = "."

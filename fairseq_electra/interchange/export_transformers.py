@@ -146,7 +146,8 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     if isinstance(model, Discriminator):
         networks.append(_discriminator(model, state, pretrained.max_length))
     if isinstance(model, Generator):
-        networks.append(_generator(model, state, pretrained.max_length))
+        generator = _generator(model, state, pretrained.max_length)
+        networks.append(replace(generator, subfolder=GENERATOR) if networks else generator)
     return networks
 
 

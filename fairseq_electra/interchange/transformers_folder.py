@@ -37,6 +37,10 @@ TWICE = (
     "{}'s encoder is the discriminator, and with its masked-LM head the generator, which is as large: for"
     ' a small one, initialised, name {} under "architectures" in config.json'
 )
+ALONE = (
+    "the folder has a generator alone: a masked language model (--objective mlm); for an ELECTRA, give"
+    " the discriminator's folder, and this one with --generator"
+)
 SENTENCE_HEAD = "sentence_classification_head"  # fairseq's default --classification-head-name
 
 
@@ -73,7 +77,8 @@ def read_folder(
 ) -> Imported:
     """Read a folder of transformers: a model for pre-training, or an encoder with a task's head.
 
-    A BERT or ModernBERT is read as the discriminator; one with a masked-LM head is the generator as well.
+    A BERT or ModernBERT is read as the discriminator; one with a masked-LM head is the generator as well. A
+    generator alone is a masked language model, ``--objective mlm``.
 
     Args:
         folder: of the discriminator.
@@ -83,11 +88,6 @@ def read_folder(
     """
     folder, not_read = find_network(Path(folder))
     main = read_network(folder)
-    if main.head == "masked_lm" and main.family not in WITH_MASKED_LM:
-        raise InputError(
-            f"{folder} holds a generator; give the discriminator's folder, and this one with --generator. A"
-            " masked language model alone cannot be read back; use the checkpoint of its run"
-        )
     vocabulary = read_tokenizer(folder, main.vocabulary_size)
     tokenizer, order = vocabulary.tokenizer, torch.tensor(vocabulary.order)
     if main.head in TASK_HEADS:
@@ -96,6 +96,14 @@ def read_folder(
                 f"{folder} holds a net that was fine-tuned, which has no generator; leave {generator} out"
             )
         imported = _read_classifier(main, tokenizer, order, head)
+        return replace(imported, unnamed=vocabulary.unnamed, unused=imported.unused | not_read)
+    if main.head == "masked_lm" and main.family not in WITH_MASKED_LM:
+        if generator is not None:
+            raise InputError(
+                f"{folder} holds a generator itself; give the discriminator's folder, and this one with"
+                " --generator"
+            )
+        imported = _read_masked_lm(main, tokenizer, order)
         return replace(imported, unnamed=vocabulary.unnamed, unused=imported.unused | not_read)
     other = (
         folder / GENERATOR if generator is None and is_transformers_folder(folder / GENERATOR) else generator
@@ -153,6 +161,30 @@ def read_folder(
     cut_to = read_max_length(folder, main.sizes.max_position_embeddings)
     pretrained = Pretrained(model.eval(), tokenizer, symbols, initialised=initialised, cut_to=cut_to)
     return Imported(pretrained, model_cfg, order, networks, unused, vocabulary.unnamed, notes)
+
+
+def _read_masked_lm(main: Network, tokenizer: Tokenizer, order: Tensor) -> Imported:
+    """Make a masked language model of a generator without a discriminator."""
+    sizes = main.sizes
+    prefixes = {"embeddings.": "embeddings.", "encoder.": "generator.", "head.": "generator_head."}
+    tensors = _renamed(main, prefixes, order)
+    model_cfg = {
+        "model_size": nearest(sizes),
+        **asdict(sizes),
+        "objective": "mlm",
+        "generator_hidden_size": 1.0,
+        "generator_layers": 1.0,
+        "generator_num_attention_heads": sizes.num_attention_heads,
+        "generator_intermediate_size": sizes.intermediate_size,
+        "untie_lm_head": "generator_head.table.weight" in tensors,
+    }
+    symbols = symbols_of(tokenizer)
+    model = build(model_cfg, len(symbols))
+    model.load_state_dict(tensors)
+    cut_to = read_max_length(main.folder, sizes.max_position_embeddings)
+    pretrained = Pretrained(model.eval(), tokenizer, symbols, cut_to=cut_to)
+    unused = {f"{GENERATOR}: {name}": reason for name, reason in main.unused.items()}
+    return Imported(pretrained, model_cfg, order, {GENERATOR: main}, unused, notes=[ALONE])
 
 
 def _split(main: Network, with_generator: bool) -> tuple[Network, Network | None]:

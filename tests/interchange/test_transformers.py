@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fairseq_electra
+from fairseq_electra.electra.model import MaskedLanguageModel
 from fairseq_electra.errors import InputError
+from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.hub.network_files import read_network
 from fairseq_electra.interchange import export_transformers as exporting
@@ -80,14 +82,14 @@ def test_ours_to_transformers_and_back_is_equal_to_the_bit(tmp_path, pretrained,
     assert back.order.tolist() == list(range(len(ours.symbols)))
 
 
-def test_a_generator_alone_is_exported_into_its_subfolder(tmp_path, pretrained):
+def test_a_masked_language_model_is_exported_into_the_folder_itself(tmp_path, pretrained):
     ours = pretrained(generator_only=True, positions="learned")
     lines = export_transformers(ours, tmp_path / "out")
-    assert "largest difference" in lines[-1] and sorted(
-        path.name for path in (tmp_path / "out").iterdir()
-    ) == ["README.md", "generator"]
-    assert 'AutoTokenizer.from_pretrained("FOLDER/generator")' in (tmp_path / "out" / "README.md").read_text()
-    back = read_network(tmp_path / "out" / "generator")
+    assert "largest difference" in lines[-1] and not (tmp_path / "out" / "generator").exists()
+    assert 'ElectraForMaskedLM.from_pretrained("FOLDER")' in (tmp_path / "out" / "README.md").read_text()
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out", local_files_only=True)
+    assert type(theirs).__name__ == "ElectraForMaskedLM"
+    back = read_network(tmp_path / "out")
     for name, tensor in ours.model.generator.state_dict().items():
         if name in back.tensors:
             assert torch.equal(tensor, back.tensors[f"encoder.{name}"])
@@ -425,13 +427,6 @@ def generator_of_another_embedding(folder):
     save_file({**tensors, name: tensors[name][:64].clone()}, folder / "generator" / "model.safetensors")
 
 
-def generator_alone(folder):
-    shutil.copytree(folder / "generator", folder.with_name("g"))
-    shutil.rmtree(folder / "generator")
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(folder.with_name("g") / name, folder / name)
-
-
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -457,7 +452,6 @@ def generator_alone(folder):
         (code_in_bin, "which is code"),
         (no_weights, "no model.safetensors or pytorch_model.bin"),
         (generator_of_another_embedding, "same max_position_embeddings"),
-        (generator_alone, "holds a generator"),
     ],
 )
 def test_import_refuses_bad_folders_in_one_sentence(tmp_path, make_theirs, monkeypatch, spoil, sentence):
@@ -468,6 +462,40 @@ def test_import_refuses_bad_folders_in_one_sentence(tmp_path, make_theirs, monke
         import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "in").exists() and not (tmp_path / "executed").exists()
+
+
+def generator_alone(folder):
+    shutil.copytree(folder / "generator", folder.with_name("g"))
+    shutil.rmtree(folder / "generator")
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder.with_name("g") / name, folder / name)
+
+
+def test_a_generator_alone_is_a_masked_language_model(tmp_path, make_theirs):
+    folder, generator = make_theirs().folder, tmp_path / "in" / "checkpoint.pt"
+    generator_alone(folder)
+    with pytest.raises(InputError, match="holds a generator itself; give the discriminator's folder"):
+        import_transformers(folder, generator, folder.with_name("g"))
+    lines = "\n".join(import_transformers(folder, generator))
+    assert "a generator alone: a masked language model" in lines and "initialised" not in lines
+    ours = load_checkpoint(generator)
+    assert isinstance(ours.model, MaskedLanguageModel) and ours.cfg["model"]["objective"] == "mlm"
+    assert len(ElectraHubInterface(ours).fill_mask("a <mask> of", topk=2)) == 2
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [{"positions": "learned"}, {"positions": "rotary"}, {"positions": "learned", "untie_lm_head": True}],
+)
+def test_an_exported_masked_language_model_is_read_back(tmp_path, pretrained, traits):
+    before = pretrained(objective="mlm", **traits)
+    export_transformers(before, tmp_path / "theirs")
+    import_transformers(tmp_path / "theirs", tmp_path / "in" / "checkpoint.pt")
+    after = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
+    assert after.symbols == before.symbols and after.model.sizes == before.model.sizes
+    tensors = after.model.state_dict()
+    assert tensors.keys() == before.model.state_dict().keys()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in before.model.state_dict().items())
 
 
 def test_import_and_export_refuse_to_overwrite_before_reading_anything(
