@@ -493,6 +493,7 @@ def test_an_exported_masked_language_model_is_read_back(tmp_path, pretrained, tr
     import_transformers(tmp_path / "theirs", tmp_path / "in" / "checkpoint.pt")
     after = load_checkpoint(tmp_path / "in" / "checkpoint.pt")
     assert after.symbols == before.symbols and after.model.sizes == before.model.sizes
+    assert len(fairseq_electra.from_pretrained(tmp_path / "theirs").fill_mask("a <mask> of", topk=2)) == 2
     tensors = after.model.state_dict()
     assert tensors.keys() == before.model.state_dict().keys()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in before.model.state_dict().items())
