@@ -431,3 +431,19 @@ def test_the_page_on_generation_works_from_start_to_end(tmp_path, data_bin):
     assert len(made) == 8 and set(results) == {"human (valid)", *made}
     assert all(each["texts"] == 3 and each["perplexity"] > 1 for each in results.values())
     assert done.stdout.count('"in_one_pass"') == 6
+
+
+def test_the_table_of_languages():
+    rows = json.loads((EXAMPLES / "languages" / "tiny.json").read_text())
+    mixture = {row["language"]: row for row in rows if row["run"] == "mixture"}
+    own = {row["run"]: row for row in rows if row["run"] != "mixture"}
+    text = page("examples/languages/README.md")
+    for language, name in {"en": "English", "ko": "Korean", "zh": "Chinese"}.items():
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        both = mixture[language], own[language]
+        figures = [
+            f"{own[language]['updates']:,}",
+            *(f"{each['fixed_auc']:.3f}" for each in both),
+            *(f"{each['masked_lm_accuracy']:.1f}" for each in both),
+        ]
+        assert line.split(" | ")[2:] == [*figures[:-1], f"{figures[-1]} |"]
