@@ -5,7 +5,7 @@ import pytest
 
 from fairseq_electra.comparison import minimal_pairs
 from fairseq_electra.comparison.report import less_reference
-from tests.comparison.test_report import cell
+from tests.helpers.plans import cell
 
 
 def test_points_are_read_as_they_were_written():

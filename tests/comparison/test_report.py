@@ -8,29 +8,12 @@ import pytest
 from fairseq_electra.comparison import report
 from fairseq_electra.comparison.plan import Plan, read_plan
 from fairseq_electra.errors import InputError
-from tests.helpers.plans import plan_file
+from tests.helpers.plans import cell, plan_file
 
 
 @pytest.fixture
 def plan(tmp_path) -> Plan:
     return read_plan(plan_file(tmp_path, budgets="[4e6]", seeds="[1, 2, 3]"))
-
-
-def cell(objective, seed, tasks, **more):
-    return {
-        "objective": objective,
-        "budget": 4e6,
-        "seed": seed,
-        "lr": 1e-3,
-        "updates": 100,
-        "tokens": 4_000_000,
-        "flops": 1e12,
-        "valid": {"fixed_auc": 0.8 + 0.01 * seed},
-        "blimp": {},
-        "finetuning": {task: {"accuracy": values} for task, values in tasks.items()},
-        "predictions": {},
-        **more,
-    }
 
 
 def cells_of(objective, shift, noise):
