@@ -447,3 +447,16 @@ def test_the_table_of_languages():
             *(f"{each['masked_lm_accuracy']:.1f}" for each in both),
         ]
         assert line.split(" | ")[2:] == [*figures[:-1], f"{figures[-1]} |"]
+
+
+def test_the_table_of_an_adaptation():
+    runs = json.loads((EXAMPLES / "pretraining" / "adapt.json").read_text())
+    assert list(runs) == ["neither", "replay", "both"]
+    text = page("docs/how-to/adapt.md")
+    columns = [runs["neither"]["before"], *(run["after"] for run in runs.values())]
+    for split, title in (("valid", "PEPs"), ("general", "Wikipedia")):
+        for name, digits in (("fixed_auc", 3), ("disc_auc", 3), ("masked_lm_accuracy", 1)):
+            figures = " | ".join(f"{column[split][name]:.{digits}f}" for column in columns)
+            assert f"| {title} | `{name}` | {figures} |" in text
+    untrained = runs["both"]["with new tokens, untrained"]["valid"]["fixed_auc"]
+    assert f"a `fixed_auc` of {untrained:.3f}".replace(" 0.", " .") in text
