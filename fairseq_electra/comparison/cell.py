@@ -188,12 +188,17 @@ class Maker:
             InputError: they are too few for the warm-up.
         """
         constant, decay = self.divided(cell)
-        if constant < max(1, self.plan.warmup_updates):
+        if constant < self.least_constant:
             raise InputError(
                 f"{cell.name} has {constant + decay} updates, of which {decay} are the decay: too few for a"
                 f" warm-up of {self.plan.warmup_updates}; give larger budgets or a smaller warmup_updates"
             )
         return constant, decay
+
+    @property
+    def least_constant(self) -> int:
+        """The fewest updates that a cell needs before its learning rate falls."""
+        return max(1, self.plan.warmup_updates)
 
     def divided(self, cell: Cell) -> tuple[int, int]:
         """Return the parts of a cell as :meth:`parts` does, however few updates they are."""
@@ -325,7 +330,9 @@ class Maker:
         last = trunk / "checkpoint_last.pt"
         if start.is_file():
             return
-        if not needed and (constant < 1 or (last.is_file() and updates_in(last) > constant)):
+        if not needed and (
+            constant < self.least_constant or (last.is_file() and updates_in(last) > constant)
+        ):
             return
         limits = ["--decay-updates", "0", "--max-update", str(constant), "--disable-validation"]
         self.train(cell, [*common, *limits, "--save-dir", str(trunk)], trunk / "train.log")
