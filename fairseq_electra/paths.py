@@ -56,14 +56,29 @@ def require_training_paths(arguments: Iterable[str]) -> None:
             require(CHECKPOINT, value if given else words[i + 1] if i + 1 < len(words) else None)
 
 
+def require_folder(option: str, path: Path) -> None:
+    """Refuse a file to write whose folder cannot be made, as it stands in a file.
+
+    Args:
+        option: the option that names it, for the message.
+        path: path of the file.
+    """
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise InputError(f"{option} {path}: {there} is a file, no folder; name another file to write")
+
+
 def check_output(args: argparse.Namespace) -> None:
-    """Refuse an ``--output`` that is one of the files that a command reads.
+    """Refuse an ``--output`` that is one of the files that a command reads, or whose folder is a file.
 
     Args:
         args: the command's; ``output`` is a path or None.
     """
     output = args.output
-    if output is None or not output.is_file():
+    if output is None:
+        return
+    require_folder("--output", output)
+    if not output.is_file():
         return
     for name, value in vars(args).items():
         for given in value if isinstance(value, list) else [value]:

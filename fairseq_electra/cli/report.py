@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.paths import VOCABULARY, require
+from fairseq_electra.paths import VOCABULARY, require, require_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.files.text import atomic_write
     from fairseq_electra.progress import Progress
 
-    languages = tuple(code.strip() for code in args.language.split(",") if code.strip())
+    languages = tuple(code.strip() for code in args.language.split(",")) if args.language else ()
     settings = Settings(args.repeats, languages, args.mask_personal)
     with Progress() as progress:
         found = report_on(args.files, settings, args.vocab, args.filter, progress)
@@ -90,13 +90,23 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what can be seen to be wrong before anything is read."""
     require("text", *args.files)
     require(VOCABULARY, args.vocab)
-    if "-" in args.files:
-        raise InputError("report reads the text twice, so it cannot come from standard input; name a file")
+    for i, text in enumerate(map(Path, args.files)):
+        if text.is_dir():
+            continue  # the reader says what to name instead
+        if not text.is_file():
+            source = "standard input" if str(text) == "-" else f"the pipe {text}"
+            raise InputError(f"report reads the text twice, so it cannot come from {source}; name a file")
+        if any(text.samefile(before) for before in args.files[:i]):
+            raise InputError(
+                f"{text} is given twice, so all of it would be a near duplicate; name each file once"
+            )
     if args.repeats < 1:
         raise InputError(f"--repeats must be 1 or more, got {args.repeats}")
     if args.mask_personal and args.filter is None:
         raise InputError("--mask-personal changes the text that --filter OUT writes; give that too")
     for option, path in (("--filter", args.filter), ("--output", args.output)):
+        if path is not None:
+            require_folder(option, path)
         if path is not None and path.is_dir():
             raise InputError(f"{option} {path} is a folder; name a file")
         if path is not None and any(path.resolve() == Path(text).resolve() for text in args.files):

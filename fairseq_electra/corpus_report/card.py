@@ -31,19 +31,27 @@ def card_section(path: str | Path) -> str:
 def _section(found: dict[str, Any]) -> str:
     text = found["text"]
     names = ", ".join(f"`{Path(file).name}`" for file in found["files"])
+    filtered = found.get("filtered", False)
+    before = " before the filter" if filtered else ""
     rows = [(name, f"{text[name]:,}") for name in ("documents", "lines", "words")]
     languages = list(found["languages"].items())[:MAX_LANGUAGES]
     rows.append(("languages", ", ".join(f"{code} {_share(each, text)}" for code, each in languages)))
     rows += [(step, _share(found["steps"][step], text)) for step in STEPS if found["steps"][step]["lines"]]
-    rows += [(kind, f"{each['number']:,}") for kind, each in found["personal"].items()]
+    replaced = " (replaced)" if filtered and found["settings"]["mask_personal"] else ""
+    rows += [(f"{kind}{replaced}", f"{each['number']:,}") for kind, each in found["personal"].items()]
+    if filtered:
+        kept = found["kept"]
+        left = f"{kept['documents']:,} documents, {kept['lines']:,} lines, {kept['words']:,} words"
+        rows.append(("left by the filter", left))
     if vocabulary := found.get("vocabulary"):
-        rows.append(("tokens", f"{vocabulary['tokens']:,}"))
+        rows.append((f"tokens{' of it' * filtered}", f"{vocabulary['tokens']:,}"))
         rows.append(("characters lost to `<unk>`", f"{vocabulary['lost_characters']:.2%}"))
     return "\n".join(
         [
             "## Text",
             "",
-            f"Report of `fairseq-electra report` on {names}; shares are of the characters.",
+            f"Report of `fairseq-electra report` on {names}{before}; shares are of its characters. That the"
+            f" model was trained on this text{', as filtered,' * filtered} is the word of who exported it.",
             "",
             "| | |",
             "|---|---|",

@@ -25,6 +25,8 @@ FULL_SHARE = 0.6
 def warnings_of(found: dict[str, Any], document_words: Sequence[int]) -> list[str]:
     """Return the warnings for a corpus, each with its cost, the basis of the number and a remedy.
 
+    Where the filter has written the text that it leaves, they are of that text.
+
     Args:
         found: what was found, as :meth:`fairseq_electra.corpus_report.findings.Findings.as_dict` gives it,
             with ``vocabulary`` if there is one.
@@ -32,13 +34,14 @@ def warnings_of(found: dict[str, Any], document_words: Sequence[int]) -> list[st
     """
     vocabulary = found.get("vocabulary")
     per_word = vocabulary["tokens_per_word"] if vocabulary else TOKENS_PER_WORD
-    tokens = vocabulary["tokens"] if vocabulary else round(found["text"]["words"] * per_word)
+    read = found["kept" if found["filtered"] else "text"]  # by a training
+    tokens = vocabulary["tokens"] if vocabulary else round(read["words"] * per_word)
     about = "" if vocabulary else f"about (at {TOKENS_PER_WORD} tokens per word; --vocab counts them) "
     return [
         *_of_size(tokens, about),
         *_of_padding(np.asarray(document_words) * per_word),
-        *_of_repeats(found),
-        *_of_languages(found),
+        *(() if found["filtered"] else _of_repeats(found)),
+        *(() if found["filtered"] and found["settings"]["languages"] else _of_languages(found)),
         *(_of_vocabulary(vocabulary) if vocabulary else ()),
         *_of_personal_data(found),
     ]

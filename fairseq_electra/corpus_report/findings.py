@@ -24,16 +24,19 @@ class Amount:
     Attributes:
         documents: number of documents; of a step of the filter, those of which it removed the last line.
         lines: number of lines that are not blank.
+        words: number of words of these lines.
         characters: number of characters of these lines.
     """
 
     documents: int = 0
     lines: int = 0
+    words: int = 0
     characters: int = 0
 
     def add(self, paragraph: Paragraph) -> None:
         """Count a line."""
         self.lines += 1
+        self.words += len(paragraph.words)
         self.characters += len(paragraph.text)
 
 
@@ -50,6 +53,7 @@ class Findings:
         self.languages: dict[str, Amount] = defaultdict(Amount)
         self.personal: Counter[str] = Counter()
         self.document_words, self.line_words = array("Q"), array("Q")
+        self._fates: set[str] = set()  # steps that removed lines of the document so far; "": one stays
         self._examples: dict[str, list[str]] = defaultdict(list)
         self._most_repeated = dict.fromkeys(heapq.nlargest(MAX_EXAMPLES, repeated, key=repeated.__getitem__))
         self._repeated = repeated
@@ -68,14 +72,14 @@ class Findings:
             self._add_example(NEAR_DUPLICATE, words)
 
     def _add_document(self, document: Document) -> None:
-        kept = document.kept
         if document.begins:
             self.read.documents += 1
             self.document_words.append(0)
-            self.kept.documents += bool(kept) or not document.ends
-        if document.begins and document.ends and not kept:
-            last = max((paragraph.removed_by for paragraph in document.paragraphs), key=STEPS.index)
-            self.removed[last].documents += 1
+            self._fates = set()
+        self._fates |= {paragraph.removed_by for paragraph in document.paragraphs}
+        if document.ends:
+            stays = "" in self._fates
+            (self.kept if stays else self.removed[max(self._fates, key=STEPS.index)]).documents += 1
         for paragraph in document.paragraphs:
             self.read.add(paragraph)
             self.line_words.append(len(paragraph.words))
@@ -123,7 +127,6 @@ class Findings:
         return {
             "text": asdict(self.read)
             | {
-                "words": sum(self.line_words),
                 "words_per_document": spread(self.document_words),
                 "words_per_line": spread(self.line_words),
             },

@@ -3,14 +3,15 @@
 Source: Joulin et al. 2017, arXiv 1607.01759 (the classifier); fasttext.cc, "Language identification".
 """
 
+import unicodedata
 from collections.abc import Sequence
 
 from fairseq_electra.errors import InputError
 
-# shorter paragraphs are not judged; words are those of letters, characters count where words have no blanks
+# shorter paragraphs are not judged; words are those with letters, characters count where words have no blanks
 MIN_WORDS, MIN_CHARACTERS = 10, 50
 MIN_SCORE = 0.5  # of the language, the classifier's probability; below, it is not clear
-CHARACTERS_READ = 200  # of a paragraph
+CHARACTERS_READ = 1000  # of a paragraph
 ALL_LABELS = 200  # more than the classifier has
 
 
@@ -35,9 +36,9 @@ class Languages:
             text: the paragraph.
             words: its words.
         """
-        if len(text) < MIN_CHARACTERS or sum(map(str.isalpha, words)) < MIN_WORDS:
+        if len(text) < MIN_CHARACTERS or sum(any(map(str.isalpha, word)) for word in words) < MIN_WORDS:
             return ""
-        guesses = self._detector.detect(text[:CHARACTERS_READ])
+        guesses = self._detector.detect(unicodedata.normalize("NFC", text[:CHARACTERS_READ]))
         return guesses[0]["lang"] if guesses and guesses[0]["score"] >= MIN_SCORE else ""
 
     def check(self, codes: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from fairseq_electra.files.text import is_blank
 from fairseq_electra.pretraining.documents import read_plain
 
 MAX_CHARACTERS = 1 << 22  # of a document that is held in memory; a file without blank lines is one document
-# scripts without blanks between words: kana, ideographs and ideographs for compatibility
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# scripts without blanks between words: kana, ideographs and their variants; Thai, Lao, Burmese, Khmer
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _JOINERS = "\u200c\u200d"  # within words, as of Persian and Hindi
 
 
@@ -70,7 +70,7 @@ class Document:
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into words in lower case; a character of Chinese or Japanese is a word of its own.
+    """Split a text into words in lower case; a letter of a script without blanks is a word of its own.
 
     Vowel signs and other combining marks belong to the word that they stand in.
     """
@@ -82,7 +82,7 @@ def _word() -> re.Pattern[str]:
     letters = rf"[^\W{_UNSPACED}]"  # no combining marks: Python's \w lacks them
     marks = "".join(map(chr, range(0x300, 0x20000)))
     marks = "".join(each for each in marks if unicodedata.category(each) in ("Mn", "Mc"))
-    return re.compile(rf"{letters}+(?:[{marks}{_JOINERS}]+{letters}*)*|[{_UNSPACED}]")
+    return re.compile(rf"{letters}+(?:[{marks}{_JOINERS}]+{letters}*)*|(?=\w)[{_UNSPACED}][{marks}]*")
 
 
 def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:

@@ -40,14 +40,16 @@ def report_on(
         progress: counts the lines.
 
     Returns:
-        what was found, in a form for JSON; :func:`fairseq_electra.corpus_report.table.table` shows it.
+        what was found, in a form for JSON; of the vocabulary what it makes of the text that is left, if
+            there is an output. :func:`fairseq_electra.corpus_report.table.table` shows it.
 
     Raises:
         InputError: the text is empty or cannot be read, a language is unknown, or the filter leaves nothing.
             Nothing is written.
     """
     progress = progress or Progress()
-    use = VocabularyUse(vocabulary) if vocabulary is not None else None
+    filtered = output is not None
+    use = VocabularyUse(vocabulary, filtered) if vocabulary is not None else None
     languages = Languages()
     languages.check(settings.languages)
     repeated = repeated_lines(_lines(paths, settings, progress), settings.repeats)
@@ -63,9 +65,14 @@ def report_on(
                 progress.add(len(document.paragraphs))
         if not findings.read.lines:
             raise InputError(f"{listed(map(str, paths))}: no text; give files with text in them")
-        if output is not None and not findings.kept.lines:
+        if filtered and not findings.kept.lines:
             raise InputError(f"the filter leaves nothing for {output}; the report without --filter says why")
-    found = {"files": list(map(str, paths)), "settings": settings._asdict(), **findings.as_dict()}
+    found = {
+        "files": list(map(str, paths)),
+        "settings": settings._asdict(),
+        "filtered": filtered,
+        **findings.as_dict(),
+    }
     if use is not None:
         found["vocabulary"] = use.as_dict()
     return found | {"warnings": warnings_of(found, findings.document_words)}

@@ -1,6 +1,6 @@
 """What a vocabulary makes of a corpus: tokens, tokens per word, and characters that are lost to ``<unk>``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,27 @@ class VocabularyUse:
 
     Args:
         folder: folder of the vocabulary.
+        filtered: whether only what the filter leaves of the documents counts.
 
     Raises:
         InputError: the folder has no tokenizer.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, filtered: bool = False):
+        self._filtered = filtered
         self._folder, self._tokenizer = str(folder), load_wordpiece(folder)
         self._pieces = pieces_of(self._tokenizer)
         self.unknown, self._words = Unknown(), 0
 
     def add(self, documents: Iterable[Document]) -> None:
         """Encode the text of documents."""
-        documents = list(documents)
-        for _ in encode_lines(self._tokenizer, self._pieces.texts_of_lines(_lines(documents)), self.unknown):
+        lines: list[str] = []
+        for document in documents:
+            paragraphs = document.kept if self._filtered else document.paragraphs
+            self._words += sum(len(paragraph.words) for paragraph in paragraphs)
+            lines += [""] * document.begins + [paragraph.text for paragraph in paragraphs]
+        for _ in encode_lines(self._tokenizer, self._pieces.texts_of_lines(lines), self.unknown):
             pass
-        self._words += sum(len(each.words) for document in documents for each in document.paragraphs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts in a form for JSON."""
@@ -42,11 +47,3 @@ class VocabularyUse:
             "unknown_tokens": self.unknown.share_of_ids,
             "lost_characters": self.unknown.share_of_characters,
         }
-
-
-def _lines(documents: Iterable[Document]) -> Iterator[str]:
-    """Yield running text: the lines of documents, each document behind a blank one."""
-    for document in documents:
-        if document.begins:
-            yield ""
-        yield from (paragraph.text for paragraph in document.paragraphs)

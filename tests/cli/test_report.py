@@ -64,6 +64,10 @@ def test_report_counts_lines_as_boilerplate_from_its_option_on(tmp_path, text):
         (["--filter", "text.txt"], "--filter text.txt is one of the texts; name another file"),
         (["--filter", "out", "--output", "./out"], "--filter and --output both name out; name two files"),
         (["-"], "cannot come from standard input; name a file"),
+        (["/dev/null"], "cannot come from the pipe /dev/null; name a file"),
+        (["./text.txt"], "text.txt is given twice"),
+        (["--output", "text.txt/x.json"], "--output text.txt/x.json: "),
+        (["--language", ","], "--language '' is not known"),
     ],
 )
 def test_report_refuses_options_and_changes_nothing(text, monkeypatch, options, said):
@@ -90,6 +94,25 @@ def test_card_section_has_the_figures_and_neither_examples_nor_folders(tmp_path,
     assert rows["lines"] == "10" and rows["e-mail address"] == "1"
     assert rows["tokens"] == f"{found['vocabulary']['tokens']:,}"
     assert rows["languages"].startswith("en 9")
+
+
+@pytest.mark.usefixtures("packages")
+def test_card_and_warnings_are_of_the_text_that_the_filter_leaves(tmp_path, text, vocabulary):
+    lines = [line for line in text.read_text().splitlines() if line]
+    text.write_text("\n".join(["Home | Contact"] * 30 + lines))
+    clean, reports = tmp_path / "clean.txt", [tmp_path / name for name in ("report.json", "clean.json")]
+    filtering = ["--filter", clean, "--mask-personal", "--output", reports[0]]
+    done = electra("report", text, "--vocab", vocabulary, *filtering)
+    assert "repeated text" not in done.stderr and "personal data" not in done.stderr
+    electra("report", clean, "--vocab", vocabulary, "--output", reports[1])
+    filtered, of_clean = (json.loads(report.read_text()) for report in reports)
+    assert filtered["vocabulary"] == of_clean["vocabulary"]
+    assert filtered["kept"]["words"] == of_clean["text"]["words"]
+    sparse = [next(each for each in found["warnings"] if "sparse" in each) for found in (filtered, of_clean)]
+    assert sparse[0] == sparse[1]
+    section = card_section(reports[0])
+    assert "before the filter" in section and "| e-mail address (replaced) | 1 |" in section
+    assert "| left by the filter | 1 documents, 10 lines, " in section and "| tokens of it |" in section
 
 
 @pytest.mark.parametrize("written", ["", "[]", "{}", '{"files": [], "text": {}}'])

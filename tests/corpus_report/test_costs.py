@@ -14,6 +14,7 @@ def found(**changes):
     step = {"characters": 0}
     return {
         "settings": {"repeats": 10, "languages": (), "mask_personal": False},
+        "filtered": False,
         "text": {"characters": 30_000_000_000, "words": 5_000_000_000},
         "steps": {"boilerplate": step, "other language": step, "near duplicate": step},
         "languages": {"en": {"characters": 29_000_000_000}, "short or not clear": {"characters": 10**9}},

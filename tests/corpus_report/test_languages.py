@@ -1,5 +1,7 @@
 """Languages of paragraphs: which are judged, and which codes are known."""
 
+import unicodedata
+
 import pytest
 
 from fairseq_electra.corpus_report.languages import Languages
@@ -15,7 +17,15 @@ PARAGRAPHS = {
     "ko": "고양이는 아침 내내 창가에 누워 마당에 있는 참새들을 바라보고 있었다. 아이들이 돌아오자 달아났다.",
     "zh": "猫整个上午都躺在窗台上，看着院子里的麻雀。孩子们放学回来以后，它就跑到花园里去了，"
     "一直到晚上才回家吃饭，然后又睡着了。",
+    # with vowel signs, which no letter of Python's is
+    "hi": "भारत एक विशाल देश है जिसमें अनेक भाषाएँ बोली जाती हैं और यहाँ की संस्कृति बहुत पुरानी है",
+    "bn": "বিড়ালটি সারা সকাল জানালার ধারে শুয়ে ছিল এবং উঠোনের চড়ুই পাখিদের দিকে তাকিয়ে ছিল আর ঘুমিয়ে পড়েছিল",
+    "th": "ประเทศไทยเป็นประเทศที่ตั้งอยู่ในภูมิภาคเอเชียตะวันออกเฉียงใต้ มีเมืองหลวงคือกรุงเทพมหานคร",
 }
+# its accents as signs of their own
+PARAGRAPHS["vi"] = unicodedata.normalize(
+    "NFD", "Con mèo nằm trên bậu cửa sổ suốt buổi sáng và nhìn những con chim sẻ ở trong sân nhà."
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import lzma
 
 import pytest
 
+from fairseq_electra.corpus_report import paragraphs
 from fairseq_electra.corpus_report import report as report_module
 from fairseq_electra.corpus_report.filtering import Settings
 from fairseq_electra.corpus_report.near_duplicates import NearDuplicates
@@ -108,6 +109,17 @@ def test_report_on_finds_nothing_in_the_filtered_text(filtered, tmp_path, monkey
     assert not again["personal"] and "de" not in again["languages"]
     with lzma.open(tmp_path / "again.txt.xz", "rt") as stream:
         assert stream.read() == filtered[1].read_text()
+
+
+def test_report_on_counts_documents_that_are_read_in_parts_once(dirty, tmp_path, monkeypatch):
+    menus = tmp_path / "menus.txt"
+    menus.write_text(f"{MENU}\n" * 30 + "\n" + "\n".join(dirty[0][0][1:]) + "\n")
+    monkeypatch.setattr(paragraphs, "MAX_CHARACTERS", 40)
+    found = report_on([menus], Settings(), None, tmp_path / "clean.txt")
+    assert found["text"]["documents"] == 2 and found["kept"]["documents"] == 1
+    assert (
+        found["steps"]["boilerplate"]["documents"] == 1 and MENU not in (tmp_path / "clean.txt").read_text()
+    )
 
 
 def test_report_on_without_a_language_removes_none_and_counts_all(filtered, tmp_path):
