@@ -15,7 +15,7 @@ from fairseq_electra.adaptation.figures import Figures
 from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
 from fairseq_electra.adaptation.resizing import resized_model
 from fairseq_electra.adaptation.source import notes_on
-from fairseq_electra.adaptation.text import check_text
+from fairseq_electra.adaptation.text import check_apart, check_text
 from fairseq_electra.adaptation.training import Recipe
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.errors import InputError
@@ -57,6 +57,11 @@ class Adaptation(Continuation):
         for name in ("--replay", "--general-valid"):
             if self.settings[name]:
                 check_text(list(self.settings[name]))
+        trained_on, held_out = (
+            [file for name in names for file in self.settings[name]]
+            for names in (("TEXT", "--replay"), ("--valid", "--general-valid"))
+        )
+        check_apart(trained_on, held_out)
         _ = self.text  # errors in it come now, whatever the vocabulary
         return self.choose_merges() if self.is_byte_level else self.choose_words()
 

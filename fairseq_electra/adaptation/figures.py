@@ -10,8 +10,9 @@ from fairseq_electra.speedrun.machine import Machine
 from fairseq_electra.speedrun.one_run import follow
 
 FIGURES = ("disc_auc", "fixed_auc", "masked_lm_accuracy", "masked_lm_loss")
-# of a training on a GPU; a graph would have to be compiled again for the validation
-MODEL_OVERRIDES = "{'compile': False, 'cuda_graphs': False}"
+# of a training on a GPU; a graph would have to be compiled again for the validation. The held-out text is no
+# folder of languages, whatever the earlier training read
+MODEL_OVERRIDES = "{'compile': False, 'cuda_graphs': False, 'languages': None, 'sampling_alpha': None}"
 
 TITLES = {"valid": "domain"}  # of held-out texts whose names say less
 

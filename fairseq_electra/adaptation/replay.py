@@ -26,11 +26,13 @@ def encoded_documents(
         tokenizer: the vocabulary.
         lines: text with blank lines between documents.
         unknown: counts unknown text.
-        longest: a longer document is yielded in parts that end with a line, once they have so many tokens.
+        longest: a longer document is yielded in parts that end with a line, once they have so many tokens; a
+            longer line is cut.
     """
     texts = pieces_of(tokenizer).texts_of_lines(lines)
     document, tokens = Document(), 0
-    for ids in chain.from_iterable(encode_lines(tokenizer, texts, unknown)):
+    lines_of_ids = chain.from_iterable(encode_lines(tokenizer, texts, unknown))
+    for ids in lines_of_ids if longest is None else _cut(lines_of_ids, longest):
         if ids:
             document.append(ids)
             tokens += len(ids)
@@ -39,6 +41,11 @@ def encoded_documents(
             document, tokens = [], 0
     if document:
         yield document
+
+
+def _cut(lines: Iterable[list[int]], longest: int) -> Iterator[list[int]]:
+    for ids in lines:
+        yield from (ids[first : first + longest] for first in range(0, max(len(ids), 1), longest))
 
 
 class Mixture:

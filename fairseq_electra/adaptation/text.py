@@ -36,6 +36,17 @@ def check_text(files: Sequence[str]) -> int:
     return characters
 
 
+def check_apart(read: Sequence[str], held_out: Sequence[str]) -> None:
+    """Refuse held-out text that is trained on too: its figures would be those of text learnt by heart.
+
+    Raises:
+        InputError: a file is among both.
+    """
+    for file in held_out:
+        if any(Path(file).samefile(other) for other in read):
+            raise InputError(f"{file} is both trained on and held out; hold out other text")
+
+
 class DomainText:
     """Files with text of a domain.
 
@@ -45,7 +56,7 @@ class DomainText:
         unit_characters: in parts of how many characters long documents are held out.
 
     Raises:
-        InputError: a file cannot be read, or there is too little text.
+        InputError: a file cannot be read or is among both, or there is too little text.
     """
 
     def __init__(
@@ -56,6 +67,7 @@ class DomainText:
         self._divided: Text | None = None
         if valid:
             check_text(valid)
+            check_apart(files, valid)
         else:
             self._divided = survey(list(files), unit_characters)
 

@@ -10,6 +10,7 @@ energy.
 import argparse
 import logging
 import shutil
+from pathlib import Path
 
 from fairseq_electra.checkpoints import find_checkpoint
 from fairseq_electra.errors import InputError
@@ -94,9 +95,9 @@ def run(args: argparse.Namespace) -> None:
 
 def load_pretrained(checkpoint: str, data: str):
     """Load a pre-training checkpoint for a data folder; returns the model in evaluation mode and its task."""
-    from pathlib import Path
-
     from fairseq import checkpoint_utils
+
+    from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
     checkpoint = str(find_checkpoint(checkpoint))
     if not Path(checkpoint).is_file():
@@ -108,7 +109,9 @@ def load_pretrained(checkpoint: str, data: str):
         raise InputError(
             f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining"
         )
-    overrides = {"data": data, **ON_A_CPU}
+    overrides: dict = {"data": data, **ON_A_CPU}
+    if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
+        overrides["languages"] = None
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 

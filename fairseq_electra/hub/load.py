@@ -19,6 +19,7 @@ from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_symbols, read_vocabulary
+from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import (
     DICTIONARY_FILE,
     LEADING,
@@ -116,20 +117,19 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     if isinstance(options["task"], argparse.Namespace):
         options["task"] = {**vars(options["task"]), "_name": options["task"].task}
     task = options["task"]
-    data = Path(str(task.get("data", "")).split(":")[0])
+    data = vocabulary_folder(str(task.get("data", "")), task.get("languages"))
     folders = [Path(vocabulary)] if vocabulary else [path.parent, data, data / "input0"]
-    vocabulary_folder = next((folder for folder in folders if (folder / TOKENIZER_FILE).is_file()), None)
-    if vocabulary_folder is None:
+    found = next((folder for folder in folders if (folder / TOKENIZER_FILE).is_file()), None)
+    if found is None:
         raise InputError(
             f"no {TOKENIZER_FILE} in {' or '.join(map(str, folders))}; name the vocabulary's folder:"
             " --vocab DIR"
         )
-    tokenizer = load_wordpiece(vocabulary_folder)
+    tokenizer = load_wordpiece(found)
     symbols = symbols_of(tokenizer)
-    if symbols != read_vocabulary(vocabulary_folder):
+    if symbols != read_vocabulary(found):
         raise InputError(
-            f"{vocabulary_folder}: {TOKENIZER_FILE} and dict.txt have different ids; make both with"
-            " fairseq-electra vocab"
+            f"{found}: {TOKENIZER_FILE} and dict.txt have different ids; make both with fairseq-electra vocab"
         )
 
     tensors: dict[str, Tensor] = state["model"]

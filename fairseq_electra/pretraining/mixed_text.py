@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
+from fairseq_electra.files.text import is_blank
 from fairseq_electra.pretraining.languages import check_alpha, check_language, smoothed_shares
 from fairseq_electra.pretraining.prepare import SAMPLE, RunningText, check_sample
 from fairseq_electra.pretraining.wordpiece import draw_lines
@@ -63,7 +64,7 @@ def _size(name: str, text: RunningText, progress: Progress | None) -> int:
             raise InputError(
                 f"--language {name}: text is read several times, but {path} is no file; give one"
             )
-    size = sum(map(len, text.sample(0, progress=progress)))
+    size = sum(len(line) for line in text.sample(0, progress=progress) if not is_blank(line))
     if not size:
         raise InputError(f"--language {name}: its files hold no text; give files with text in them")
     return size

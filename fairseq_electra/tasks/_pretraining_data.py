@@ -81,7 +81,7 @@ class PretrainingData:
     def _load_part(self, split: str, prefix: Path) -> MaskedRows:
         cfg, is_train = self.cfg, split == self.cfg.train_subset
         corpus = open_binarized(prefix, len(self.dictionary))
-        seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows
+        seed = cfg.seed if is_train else SEED  # all runs are validated on the same rows, masked alike
         rows = build_rows(
             corpus.line_sizes,
             cfg.tokens_per_sample,
@@ -94,10 +94,10 @@ class PretrainingData:
         return MaskedRows(
             corpus,
             rows,
-            self._masking(self.mask_rate.highest if is_train else self.mask_rate.validated),
+            self._masking(self.mask_rate.highest if is_train else self.mask_rate.validated, seed),
             cfg.tokens_per_sample,
             vocabulary_size=len(self.dictionary),
-            seed=cfg.seed,
+            seed=seed,
             packing=packing,
             fixed=None if is_train else self._fixed_corruptions(prefix, corpus),
             can_be_thinned=is_train and self.mask_rate.schedule is not None,
@@ -161,7 +161,7 @@ class PretrainingData:
             total = (total > 0).astype(np.int64)
         return torch.from_numpy(total / total.sum())
 
-    def _masking(self, rate: float) -> Masking:
+    def _masking(self, rate: float, seed: int) -> Masking:
         cfg, dictionary = self.cfg, self.dictionary
         return Masking(
             rate,
@@ -173,7 +173,7 @@ class PretrainingData:
             word_starts=word_starts(dictionary) if cfg.mask_whole_words else None,
             mean_span=cfg.mask_spans,
             masker=str(cfg.masker or ""),
-            seed=cfg.seed,
+            seed=seed,
             draw_rates=self.mask_rate.is_drawn,
         )
 

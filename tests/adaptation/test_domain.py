@@ -137,6 +137,25 @@ def save(folder, cfg, tokenizer, **changes) -> Path:
     return folder / "checkpoint_last.pt"
 
 
+def test_adapt_scores_a_model_of_several_languages_and_of_another_seed_on_the_same_masks(
+    adapt, tmp_path, checkpoint, vocabulary
+):
+    cfg = read_checkpoint(checkpoint)["cfg"]
+    cfg["task"] |= {"languages": "en,ko", "sampling_alpha": 0.5, "seed": 3}
+    cfg["common"]["seed"] = 3
+    source = save(tmp_path / "mixture", cfg, load_wordpiece(vocabulary))
+    adapt("out", "--new-tokens", 0, "--lr", 1e-12, source=source)
+    figures = json.loads((tmp_path / "out" / "results.json").read_text())["figures"]
+    assert figures["after"]["valid"] == pytest.approx(figures["before"]["valid"], abs=1e-3)
+
+
+def test_adapt_refuses_held_out_text_that_it_reads(adapt, tmp_path, texts):
+    both = f"{texts['old']} is both trained on and held out"
+    said = refused(adapt, tmp_path, "--replay", texts["old"], "--general-valid", texts["old"])
+    assert both in said
+    assert both in refused(adapt, tmp_path, "--valid", texts["old"], domain="old")
+
+
 def refused(adapt, tmp_path, *arguments, **options) -> str:
     """Adapt, which must be refused in one line and leave nothing behind."""
     done = adapt("refused", *arguments, check=False, **options)

@@ -67,3 +67,7 @@ def test_encoded_documents_cuts_long_ones_behind_a_line(vocabulary):
     parts = list(encoded_documents(tokenizer, lines, longest=2 * tokens))
     assert [len(part) for part in parts] == [2, 2, 1, 2]
     assert list(chain(*parts)) == list(chain(*whole))
+    # a line that is longer is cut
+    cut = list(encoded_documents(tokenizer, lines, longest=2))
+    assert list(chain(*chain(*cut))) == list(chain(*chain(*whole)))
+    assert max(sum(map(len, part)) for part in cut) <= 3

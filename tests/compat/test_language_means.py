@@ -1,9 +1,13 @@
 """A run on several languages is judged by the mean of their validations, and logs each."""
 
+import math
+import shutil
+
 import fairseq_cli.train
 import pytest
 import torch
 
+from fairseq_electra.compat.language_means import mean_of
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.language_folder import write_languages
 from tests.helpers.small_model import TINY_NET
@@ -43,6 +47,31 @@ def test_validate_logs_each_language_and_is_judged_by_their_mean(tmp_path, folde
     assert state["best"] == pytest.approx(min(losses), abs=1e-3)
     # a checkpoint is enough to encode text, as in other runs
     assert (tmp_path / "save" / "dict.txt").read_bytes() == (folder / "en" / "dict.txt").read_bytes()
+
+
+def test_mean_of_counts_languages_alike_and_leaves_out_what_is_no_number(caplog):
+    stats = {
+        "en/valid": {"loss": 1.0, "auc": 0.5, "none": None},
+        "en/test": {"loss": 3.0, "auc": math.nan, "none": None},
+        "zh/valid": {"loss": 5.0, "auc": 0.7, "none": None},
+    }
+    means = mean_of(stats, ["loss", "auc", "none"])
+    assert means["loss"] == 3.5 and means["auc"] == pytest.approx(0.6) and math.isnan(means["none"])
+    assert (
+        "en/test has no number for auc" in caplog.text and "zh/valid has no number for auc" not in caplog.text
+    )
+
+
+def test_one_language_is_judged_by_its_first_validation(tmp_path, folder):
+    shutil.copytree(folder / "en", tmp_path / "one" / "en")
+    for ending in ("idx", "bin"):
+        shutil.copy(folder / "ko" / f"valid.{ending}", tmp_path / "one" / "en" / f"test.{ending}")
+    run = [*RUN[:-1], "en", "--valid-subset", "valid,test"]
+    log = train_here(tmp_path / "one", tmp_path / "save", *run)
+    losses = [record["loss"] for record in log.records if record["subset"] == "valid"]
+    assert len(losses) == 2
+    state = torch.load(tmp_path / "save" / "checkpoint_last.pt", weights_only=True)["extra_state"]
+    assert state["val_loss"] == pytest.approx(losses[-1], abs=1e-3)
 
 
 def test_a_run_of_one_language_has_the_losses_of_its_folder(tmp_path, folder):
