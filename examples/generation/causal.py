@@ -16,13 +16,15 @@ from torch import Tensor
 
 import fairseq_electra
 from fairseq_electra.checkpoints import find_checkpoint
+from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write
 from fairseq_electra.generation.detokenize import Detokenizer
 from fairseq_electra.generation.distribution import token_probabilities
 from fairseq_electra.generation.settings import Settings
+from fairseq_electra.paths import CHECKPOINT, require
 from fairseq_electra.pretraining.pieces import pieces_of_symbols
 from fairseq_electra.pretraining.wordpiece import LEADING
-from generation import run
+from generation import positive_integer, run
 
 BATCH_SIZE = 32
 
@@ -39,11 +41,18 @@ class CausalModel:
 
     def __init__(self, checkpoint: str | Path, data: str | Path):
         from fairseq import checkpoint_utils
+        from fairseq.tasks.language_modeling import LanguageModelingTask
 
+        found = find_checkpoint(checkpoint)
+        require(CHECKPOINT, found)
         fairseq_electra.register()
         (self.model,), _, task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(find_checkpoint(checkpoint))], arg_overrides={"data": str(data)}
+            [str(found)], arg_overrides={"data": str(data)}
         )
+        if not isinstance(task, LanguageModelingTask):
+            raise InputError(
+                f"{checkpoint} was not trained with --task language_modeling; give a causal language model"
+            )
         self.dictionary: Any = task.source_dictionary
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model.to(self.device).eval()
@@ -111,8 +120,12 @@ def main() -> None:
     )
     parser.add_argument("model", help="checkpoint of fairseq-train --task language_modeling, or its folder")
     parser.add_argument("data", help="data folder with dict.txt")
-    parser.add_argument("--samples", type=int, default=200, help="number of texts (default: %(default)s)")
-    parser.add_argument("--length", type=int, default=64, help="tokens of each (default: %(default)s)")
+    parser.add_argument(
+        "--samples", type=positive_integer, default=200, help="number of texts (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--length", type=positive_integer, default=64, help="tokens of each (default: %(default)s)"
+    )
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the scores")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens alone")
     parser.add_argument("--seed", type=int, default=1, help="random seed")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.errors import InputError
@@ -23,7 +24,7 @@ from fairseq_electra.hub.interface import ElectraHubInterface, from_pretrained
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.dictionary import read_vocabulary
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, PAD_ID, UNK_ID
-from generation import run
+from generation import positive_integer, run
 
 MIN_TOKENS = 8  # of a line that is taken
 
@@ -36,8 +37,10 @@ class Accuracy(NamedTuple):
     in_steps: float
 
 
-def lines_of(data: str | Path, symbols: list[str], split: str, number: int, longest: int) -> list[np.ndarray]:
-    """Read the first lines of a binarized text that have eight tokens or more.
+def lines_of(
+    data: str | Path, symbols: list[str], split: str, number: int, longest: int, shortest: int = MIN_TOKENS
+) -> list[np.ndarray]:
+    """Read the first lines of a binarized text that are long enough.
 
     Args:
         data: data folder.
@@ -45,6 +48,7 @@ def lines_of(data: str | Path, symbols: list[str], split: str, number: int, long
         split: the split to read.
         number: number of lines.
         longest: lines are cut to this many tokens.
+        shortest: number of tokens of the lines that are taken, at least.
 
     Returns:
         ids of each line, without its ``</s>``. Shape: (length,) each.
@@ -56,9 +60,9 @@ def lines_of(data: str | Path, symbols: list[str], split: str, number: int, long
         raise InputError(f"{data} was made with another vocabulary than the model's; give the data it knows")
     text = open_binarized(Path(data) / split, len(symbols))
     ends = text.line_sizes.cumsum()
-    chosen = np.flatnonzero(text.line_sizes > MIN_TOKENS)[:number]
+    chosen = np.flatnonzero(text.line_sizes > shortest)[:number]
     if not len(chosen):
-        raise InputError(f"{data} has no line of {MIN_TOKENS} tokens in {split}; give other text")
+        raise InputError(f"{data} has no line of {shortest} tokens in {split}; give other text")
     return [text.ids[ends[i] - text.line_sizes[i] : ends[i] - 1][:longest].astype(np.int64) for i in chosen]
 
 
@@ -111,7 +115,9 @@ def main() -> None:
     parser.add_argument("checkpoint", help="checkpoint of the pre-training, or its folder")
     parser.add_argument("data", help="data folder, as encode makes it")
     parser.add_argument("--split", default="valid", help="split of the data (default: %(default)s)")
-    parser.add_argument("--lines", type=int, default=200, help="number of lines (default: %(default)s)")
+    parser.add_argument(
+        "--lines", type=positive_integer, default=200, help="number of lines (default: %(default)s)"
+    )
     parser.add_argument(
         *("--mask-prob",), type=float, nargs="+", default=[0.15, 0.5], help="shares (default: .15 .5)"
     )
@@ -131,10 +137,16 @@ def main() -> None:
         critic=args.critic,
         seed=args.seed,
     )
-    model = from_pretrained(args.checkpoint)
-    critic = from_pretrained(args.critic_from) if args.critic_from else model
+    if args.critic_from and not args.critic:
+        raise InputError("--critic-from is for --critic; add it")
+    if not all(0 < mask_prob <= 1 for mask_prob in args.mask_prob):
+        raise InputError(f"--mask-prob must be above 0 and at most 1, got {args.mask_prob}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = from_pretrained(args.checkpoint).to(device)
+    critic = from_pretrained(args.critic_from).to(device) if args.critic_from else model
     networks = NetworksOfModels(model, critic if args.critic else None)
-    lines = lines_of(args.data, model.symbols, args.split, args.lines, model.max_length - 2)
+    longest = min(model.max_length, critic.max_length) - 2
+    lines = lines_of(args.data, model.symbols, args.split, args.lines, longest)
     for mask_prob in args.mask_prob:
         found = infilling_accuracy(model, networks, lines, mask_prob, settings)
         print(json.dumps({"mask_prob": mask_prob, **found._asdict()}))

@@ -4,7 +4,7 @@
 
 Each file has the JSON lines of ``fairseq-electra generate --json`` or of ``python -m generation.causal``. The
 perplexity is that of a causal language model which took no part. The first row of the table is human text:
-lines of the validation text, cut to the length of the generated ones.
+lines of the validation text that are as long or longer, cut to the length of the generated ones.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_write, read_lines
 from fairseq_electra.generation.detokenize import Detokenizer
+from fairseq_electra.paths import check_output
 from fairseq_electra.pretraining.pieces import pieces_of_symbols
 from generation import run
 from generation.causal import CausalModel
@@ -28,7 +29,7 @@ def read_texts(path: str | Path, symbols: Sequence[str]) -> tuple[list[list[int]
     """Read the ids and the plain text of generated texts.
 
     Raises:
-        InputError: the file is empty, or its tokens are not of this vocabulary.
+        InputError: the file is empty or of another form, or its tokens are not of this vocabulary.
     """
     try:
         answers = [json.loads(line) for line in read_lines(path)]
@@ -36,11 +37,20 @@ def read_texts(path: str | Path, symbols: Sequence[str]) -> tuple[list[list[int]
         raise InputError(f"{path} has no JSON lines ({error}); generate texts with --json") from error
     if not answers:
         raise InputError(f"{path} is empty; generate texts into it with --json --output")
-    for answer in answers:
-        for token in answer["tokens"]:
-            if not (token["id"] < len(symbols) and symbols[token["id"]] == token["token"]):
+    for number, answer in enumerate(answers, 1):
+        try:
+            tokens = [(token["id"], token["token"]) for token in answer["tokens"]]
+            if not tokens or not isinstance(answer["text"], str):
+                raise ValueError("there is no text")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}, line {number} is no generated text ({type(error).__name__}: {error}); make texts"
+                " with --json"
+            ) from error
+        for index, token in tokens:
+            if index not in range(len(symbols)) or symbols[index] != token:
                 raise InputError(
-                    f"{path}: the vocabulary of the scorer has no {token['token']!r} at {token['id']};"
+                    f"{path}: the vocabulary of the scorer has no {token!r} at {index};"
                     " train the scorer on the data of the model"
                 )
     return [[token["id"] for token in answer["tokens"]] for answer in answers], [
@@ -77,8 +87,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="data folder that the scorer was trained on")
     parser.add_argument("--split", default="valid", help="split with human text (default: %(default)s)")
     parser.add_argument("--language", default="en", help="language of the text (default: %(default)s)")
-    parser.add_argument("--output", required=True, metavar="FILE", help="JSON file for the scores")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="JSON file for the scores")
     args = parser.parse_args()
+    check_output(args)
     causal = CausalModel(args.scorer, args.data)
     symbols = causal.dictionary.symbols
     names = [Path(path).stem for path in args.texts]
@@ -90,7 +101,7 @@ def main() -> None:
     number = max(len(texts) for _, texts in generated.values())
     longest = max(len(ids) for texts, _ in generated.values() for ids in texts)
     detokenize = Detokenizer(pieces_of_symbols(symbols), args.language)
-    human = [line.tolist() for line in lines_of(args.data, symbols, args.split, number, longest)]
+    human = [line.tolist() for line in lines_of(args.data, symbols, args.split, number, longest, longest)]
     plain = [detokenize([symbols[i] for i in line]) for line in human]
     rows = {f"human ({args.split})": scores(causal, human, plain)}
     for name, (ids, texts) in generated.items():

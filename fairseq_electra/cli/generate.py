@@ -150,14 +150,15 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.progress import Progress
 
     model = load(args)
-    networks = NetworksOfModels(model, _critic(args, model) if settings.needs_discriminator else None)
+    critic = _critic(args, model) if settings.needs_discriminator else None
+    networks = NetworksOfModels(model, critic)
     detokenize = Detokenizer(model.pieces, args.language)
     unknown, templates = Unknown(), list[Template]()
     prompts = list(_prompts(args))
     for location, prompt in prompts:
         for _ in range(args.samples):
             length = drawn_length(settings.seed, len(templates), shortest, longest)
-            templates.append(read_template(model, prompt, length, location, unknown))
+            templates.append(read_template(model, prompt, length, location, unknown, critic))
     if unknown.unknown_ids:
         warning = unknown.warning("the prompts", PREDICTION_REMEDY)
         print(warning or f"the prompts: {unknown}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """What text generation asks of a model: scores of tokens, and how likely tokens were replaced."""
 
+import re
 from typing import Protocol
 
 import torch
@@ -12,6 +13,8 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.pretraining.wordpiece import LEADING, PAD_ID
+
+UNUSED = re.compile(r"\[unused\d+\]")  # BERT's spare pieces, and import's names of rows that belong to none
 
 
 class Networks(Protocol):
@@ -59,6 +62,7 @@ class NetworksOfModels:
                 )
         added = model.tokenizer.get_added_tokens_decoder()
         special = {i for i, token in added.items() if token.special and i < len(model.symbols)}
+        special |= {i for i, symbol in enumerate(model.symbols) if UNUSED.fullmatch(symbol)}
         self._special = torch.tensor(sorted({*range(len(LEADING)), model.mask, *special}))
 
     @torch.no_grad()

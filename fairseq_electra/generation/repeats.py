@@ -16,6 +16,8 @@ def repeated(row: Row, position: int, token: int, size: int, mask: int) -> bool:
         size: length of the n-grams, n.
         mask: id of ``<mask>``; an n-gram with a masked token is no n-gram yet.
     """
+    if size > len(row):
+        return False
     changed = [*row[:position], token, *row[position + 1 :]]
     counts: dict[tuple[int, ...], int] = defaultdict(int)
     for ngram in _windows(changed, size):
@@ -39,6 +41,8 @@ def forbidden(row: Row, positions: Sequence[int], size: int, mask: int) -> list[
         size: length of the n-grams, n.
         mask: id of ``<mask>``.
     """
+    if size > len(row):
+        return [set() for _ in positions]
     with_gap = defaultdict(set)
     for ngram in _windows(row, size):
         if mask not in ngram:

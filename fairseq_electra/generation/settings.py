@@ -8,6 +8,8 @@ METHODS = ("diffusion", "mask-predict", "gibbs")
 ORDERS = ("confidence", "random")
 
 SMALLEST_TEMPERATURE = 1e-6  # smaller ones are no numbers of float32, or draw nothing but the likeliest token
+LARGEST_TEMPERATURE = 1e6  # all tokens are then alike
+SMALLEST_TOP_P = 1e-6  # as of temperatures
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,30 @@ class Settings:
             if not getattr(self, option) >= least:
                 name = option.replace("_", "-")
                 raise InputError(f"--{name} must be {least} or more, got {getattr(self, option)}")
-        if self.temperature == float("inf"):
-            raise InputError("--temperature must be a finite number, got inf")
+        if self.temperature > LARGEST_TEMPERATURE:
+            raise InputError(
+                f"--temperature must be at most {LARGEST_TEMPERATURE:g}, at which all tokens are alike, got"
+                f" {self.temperature:g}"
+            )
         if 0 < self.temperature < SMALLEST_TEMPERATURE:
             raise InputError(
                 f"--temperature must be 0 or at least {SMALLEST_TEMPERATURE:g}, got {self.temperature:g};"
                 " 0 takes the likeliest token"
             )
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"--top-p must be above 0 and at most 1, got {self.top_p}")
+        if not SMALLEST_TOP_P <= self.top_p <= 1:
+            raise InputError(f"--top-p must lie between {SMALLEST_TOP_P:g} and 1, got {self.top_p}")
         if self.method == "gibbs" and (self.critic or self.remask or self.block or self.order == "random"):
             raise InputError(
                 "--method gibbs draws one token after the other; leave out --critic, --remask, --block and"
                 " --order"
+            )
+        if self.critic and self.remask:
+            raise InputError("with --critic tokens are masked again in any case; leave out --remask")
+        is_random = self.temperature > 0 or self.method == "gibbs" or self.order == "random"
+        if self.candidates > 1 and not is_random:
+            raise InputError(
+                f"--temperature 0 makes {self.candidates} candidates that are all the same; give another,"
+                " or leave out --candidates"
             )
         if self.critic and self.order == "random":
             raise InputError("with --critic the discriminator chooses the order; leave out --order")

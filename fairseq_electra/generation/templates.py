@@ -38,7 +38,12 @@ def check_symbols(text: str, location: str) -> None:
 
 
 def read_template(
-    model: ElectraHubInterface, text: str, length: int, location: str, unknown: Unknown | None = None
+    model: ElectraHubInterface,
+    text: str,
+    length: int,
+    location: str,
+    unknown: Unknown | None = None,
+    critic: ElectraHubInterface | None = None,
 ) -> Template:
     """Turn a text into a row. A text without a gap is continued.
 
@@ -48,9 +53,10 @@ def read_template(
         length: number of tokens that a prompt is continued by.
         location: name of the text in errors.
         unknown: counts the tokens that the vocabulary does not know.
+        critic: the model that judges the text; None: none does, or the model itself.
 
     Raises:
-        InputError: the text has an unknown special symbol, or is too long.
+        InputError: the text has an unknown special symbol, or is too long for the model or the critic.
     """
     check_text(text, location)
     check_symbols(text, location)
@@ -60,16 +66,18 @@ def read_template(
     pieces = [each.ids for each in model.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     if unknown is not None:
         unknown.add(model.tokenizer, texts, pieces)
+    judged = critic is not None and critic.max_length < model.max_length
+    longest = critic.max_length if critic is not None and judged else model.max_length
+    if sum(map(len, pieces)) + sum(gaps) + 2 > longest:
+        raise InputError(
+            f"{location}: {sum(map(len, pieces)):,} given tokens and {sum(gaps):,} to generate are more than"
+            f" the {longest - 2:,} that the {'critic' if judged else 'model'} was trained on; shorten"
+            f" {shortened(text)!r} or the gaps, or ask for fewer tokens with --length"
+        )
     ids, is_open = [BOS_ID], [False]
     for given, gap in zip(pieces, [*gaps, 0], strict=True):
         ids += [*given, *[model.mask] * gap]
         is_open += [False] * len(given) + [True] * gap
-    if len(ids) + 1 > model.max_length:
-        raise InputError(
-            f"{location}: {sum(map(len, pieces)):,} given tokens and {sum(gaps):,} to generate are more than"
-            f" the {model.max_length - 2:,} that the model was trained on; shorten"
-            f" {shortened(text)!r} or the gaps, or ask for fewer tokens with --length"
-        )
     return Template((*ids, EOS_ID), (*is_open, False))
 
 

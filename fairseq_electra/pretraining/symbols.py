@@ -7,6 +7,6 @@ import re
 
 SPECIAL_SYMBOL = re.compile(
     r"</?s>|</?[a-z_][\w*-]{2,20}>|</?mask[^<>\n]{0,20}>|<\|[^<>|\n]{1,40}\|>"
-    r"|\[(?:MASK|CLS|SEP|PAD|UNK|BOS|EOS|gMASK|unused)[^\[\]\n]{0,10}\]",
+    r"|\[(?:MASK|CLS|SEP|PAD|UNK|BOS|EOS|gMASK|unused)(?:[*_:\-\d][^\[\]\n]{0,9})?\]",
     re.IGNORECASE,
 )

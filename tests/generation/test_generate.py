@@ -36,6 +36,14 @@ def test_networks_score_as_the_model_does_without_special_symbols(load):
     assert torch.equal(networks.replaced(rows), model.model.discriminate(rows, segments, padding))
 
 
+def test_networks_never_draw_rows_that_belong_to_no_piece(load):
+    model = load()
+    model.symbols[30], model.symbols[31] = "[unused0]", "[unused1] of a word"
+    rows = torch.tensor([[0, 40, model.mask, 2]])
+    (found,) = NetworksOfModels(model).scores(rows, torch.tensor([[2]]))
+    assert found[0, 30] == float("-inf") != found[0, 31]
+
+
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
 @pytest.mark.parametrize(
     "changes", [{"steps": 4}, {"method": "gibbs"}, {"remask": True, "no_repeat": 2}], ids=str

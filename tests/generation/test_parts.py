@@ -48,7 +48,7 @@ def test_plan_ends_each_block_without_masks(masks_again):
         {"top_k": 6},
         {"top_k": 100},
         {"top_p": 0.5},
-        {"top_p": 1e-9},
+        {"top_p": 1e-6},
         {"temperature": 0.7, "top_k": 4, "top_p": 0.8},
     ],
     ids=str,
@@ -60,6 +60,11 @@ def test_token_probabilities_are_those_of_sorting(changes):
     for row, expected in zip(found.flatten(0, 1), logits.flatten(0, 1), strict=True):
         plain = plain_probabilities(expected.tolist(), **changes)
         assert row.tolist() == pytest.approx(plain.tolist(), abs=1e-12) and row[2] == 0
+
+
+def test_a_text_shorter_than_the_ngrams_repeats_none():
+    assert forbidden([5, MASK, 5], [1], 10**9, MASK) == [set()]
+    assert not repeated([5, 5, 5], 1, 5, 10**9, MASK)
 
 
 def test_forbidden_is_every_token_that_repeats_an_ngram():
@@ -106,9 +111,12 @@ def test_drawn_length_takes_every_length_of_the_range():
         ({"candidates": 0}, "--candidates must be 1 or more, got 0"),
         ({"temperature": -1.0}, "--temperature must be 0 or more, got -1.0"),
         ({"temperature": float("nan")}, "--temperature must be 0 or more, got nan"),
-        ({"temperature": float("inf")}, "--temperature must be a finite number"),
+        ({"temperature": float("inf")}, "--temperature must be at most 1e+06, at which all tokens are alike"),
         ({"top_k": -1}, "--top-k must be 0 or more, got -1"),
-        ({"top_p": 0.0}, "--top-p must be above 0 and at most 1, got 0.0"),
+        ({"top_p": 0.0}, "--top-p must lie between 1e-06 and 1, got 0.0"),
+        ({"top_p": 1e-60}, "--top-p must lie between 1e-06 and 1, got 1e-60"),
+        ({"critic": True, "remask": True}, "with --critic tokens are masked again in any case"),
+        ({"candidates": 4, "temperature": 0}, "--temperature 0 makes 4 candidates that are all the same"),
         ({"no_repeat": -2}, "--no-repeat must be 0 or more, got -2"),
         ({"method": "gibbs", "critic": True}, "leave out --critic"),
         ({"critic": True, "order": "random"}, "the discriminator chooses the order; leave out --order"),

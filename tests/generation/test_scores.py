@@ -109,6 +109,7 @@ def model(pretrained):
 
 
 def test_lines_of_are_the_long_lines_without_their_ends(model, data_bin):
+    assert {len(line) for line in lines_of(data_bin, model.symbols, "valid", 5, 20, 20)} == {20}
     lines = lines_of(data_bin, model.symbols, "valid", 5, 20)
     assert len(lines) == 5
     for line in lines:
@@ -166,6 +167,15 @@ def test_read_texts_checks_the_vocabulary(tmp_path):
             read_texts(path, symbols)
     path.write_text("")
     with pytest.raises(InputError, match="is empty"):
+        read_texts(path, ["a"])
+    for bad in ({}, [], {"text": "", "tokens": []}, {"text": "a", "tokens": [{"id": 0}]}):
+        path.write_text(
+            json.dumps({"text": "a", "tokens": [{"id": 0, "token": "a"}]}) + "\n" + json.dumps(bad)
+        )
+        with pytest.raises(InputError, match="line 2 is no generated text"):
+            read_texts(path, ["a"])
+    path.write_text(json.dumps({"text": "a", "tokens": [{"id": -1, "token": "a"}]}))
+    with pytest.raises(InputError, match="has no 'a' at -1"):
         read_texts(path, ["a"])
 
 

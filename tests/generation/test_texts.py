@@ -60,7 +60,7 @@ def test_read_template_refuses_other_symbols(model, symbol):
 
 
 def test_read_template_takes_other_brackets_as_text(model):
-    for text in ("a <b>name</b>", "list[int] [mask", "x < mask > y"):
+    for text in ("a <b>name</b>", "list[int] [mask", "x < mask > y", "[sepsis] [Padua] [sep 2020]"):
         ids, _ = read_template(model, text, 1, "here")
         assert ids[1:-2] == tuple(ids_of(model, text))
 
@@ -73,6 +73,16 @@ def test_read_template_refuses_more_tokens_than_a_row_has(model):
         with pytest.raises(InputError) as error:
             read_template(model, text, length, "here")
         assert "are more than the 62 that the model was trained on; shorten" in str(error.value)
+
+
+def test_read_template_refuses_more_tokens_than_the_critic_reads(model, pretrained):
+    critic = ElectraHubInterface(pretrained())
+    model.max_length, critic.max_length = 64, 32
+    assert len(read_template(model, "", 30, "here", critic=critic).ids) == 32
+    with pytest.raises(InputError, match="are more than the 30 that the critic was trained on"):
+        read_template(model, "", 31, "here", critic=critic)
+    with pytest.raises(InputError, match="more than the 62"):  # without a row of so many tokens
+        read_template(model, "", 10**13, "here")
 
 
 @pytest.mark.parametrize(
