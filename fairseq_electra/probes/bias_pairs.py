@@ -1,5 +1,6 @@
 """Pairs of sentences about groups of people, one of which is taken to be the more stereotyping one."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +75,12 @@ def _pair(names: Sequence[str], cells: Sequence[str], location: str) -> BiasPair
     for name, cell in zip(names, cells, strict=True):
         if not cell.strip():
             raise InputError(f"{location}: the column {name!r} is blank; every pair needs a text there")
-    pair = BiasPair(*cells)
+    pair = BiasPair(*(cell.strip() for cell in cells))
     if pair.direction not in (None, *DIRECTIONS):
         raise InputError(
             f"{location}: {names[-1]!r} is {shortened(pair.direction)!r}; write {' or '.join(DIRECTIONS)}"
         )
-    if pair.sentence == pair.counterpart:
+    if unicodedata.normalize("NFC", pair.sentence) == unicodedata.normalize("NFC", pair.counterpart):
         raise InputError(
             f"{location}: both sentences are the same, {shortened(pair.sentence)!r}; a pair must differ in"
             " the group"

@@ -69,6 +69,8 @@ def test_read_bias_pairs_reads_quoted_cells_of_a_tsv_where_told(tmp_path):
         ("a.tsv", f"{HEADER}\tOld.\tYoung.\n", "line 2: the column 'category' is blank"),
         ("a.tsv", f"{HEADER}age\tOld.\n", "line 2: 2 columns, not 3; a cell cannot hold a tab"),
         ("a.tsv", f"{HEADER}age\tOld.\tOld.\n", "line 2: both sentences are the same, 'Old.'; a pair must"),
+        ("a.tsv", f"{HEADER}age\tOld.\tOld. \n", "line 2: both sentences are the same, 'Old.'; a pair must"),
+        ("a.tsv", f"{HEADER}age\té\te\u0301\n", "line 2: both sentences are the same, 'é'; a pair must"),
         (
             "a.csv",
             f"{CROWS_HEADER}0,Old.,Young.,both,age,[]\n",
@@ -85,6 +87,15 @@ def test_read_bias_pairs_says_what_it_refuses(tmp_path, name, text, said):
     with pytest.raises(InputError) as refused:
         read_bias_pairs(tmp_path / name)
     assert str(refused.value).startswith(str(tmp_path / name)) and said in str(refused.value)
+
+
+def test_a_category_is_the_same_with_blanks_around_it(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"{HEADER}age\tOld.\tYoung.\nage \tOld men.\t Young men.\n")
+    assert read_bias_pairs(path) == [
+        BiasPair("age", "Old.", "Young."),
+        BiasPair("age", "Old men.", "Young men."),
+    ]
 
 
 def test_read_bias_pairs_refuses_standard_input():
