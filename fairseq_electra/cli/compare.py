@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         print(cost_table(plan, maker, args.processes, threads))
         return
     if not args.report:
-        maker.check(plan.cells())
+        maker.check([*plan.choosing_cells(), *plan.cells()])
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
         schedule.make(plan.choosing_cells(), args.cpu)
         schedule.make(plan.cells(), args.cpu)
@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
     tables = report.markdown(plan, lines) if lines else ""
     parts = [tables, report.rates_table(plan, choices), *report.edges(plan, lines)]
     parts += [f"{each['cell']} is in no table: {each['trouble']}" for each in read if "trouble" in each]
+    parts += report.diverged(plan, done)
     text = "\n\n".join(filter(None, parts))
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")

@@ -21,6 +21,8 @@ from fairseq_electra.cli._probing import (
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import require
 
+SEEDS, RATE, UPDATES = 5, 1e-4, 100  # of the fine-tuning on a few examples
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -41,15 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds",
         type=int,
-        default=5,
         metavar="N",
-        help="runs with --shots, of seeds 1 to N (default: %(default)s)",
+        help=f"runs with --shots, of seeds 1 to N (default: {SEEDS})",
     )
     parser.add_argument(
         "--lr",
         nargs="+",
         type=float,
-        default=[1e-4],
         help=(
             "peak learning rate with --shots; of several, each run takes the one that scores best on K"
             " further examples of each label of train (default: 1e-4; the paper tries 1e-5, 2e-5 and 3e-5 for"
@@ -59,9 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--updates",
         type=int,
-        default=100,
         metavar="N",
-        help="updates of up to 8 examples each with --shots (default: %(default)s)",
+        help=f"updates of up to 8 examples each with --shots (default: {UPDATES})",
     )
     add_probing_arguments(parser, ("generator", "discriminator"), "a verbalizer", "the results of every run")
 
@@ -75,9 +74,18 @@ def run(args: argparse.Namespace) -> None:
         number = getattr(args, name)
         if number is not None and number < 1:
             raise InputError(f"--{name} must be 1 or more, got {number}")
-    for lr in args.lr:
+    for lr in args.lr or ():
         if not 0 < lr < 1:
             raise InputError(f"--lr must lie between 0 and 1, got {lr:g}")
+    if args.shots is None:
+        for name in ("seeds", "lr", "updates"):
+            if getattr(args, name) is not None:
+                raise InputError(f"--{name} is for --shots, the fine-tuning on a few examples; add it")
+    elif args.split == "train":
+        raise InputError(
+            "--shots draws its examples from train, so --split train would score what was learnt; choose"
+            " another split"
+        )
     from fairseq_electra.probes.few_shot import FewShot
     from fairseq_electra.probes.prompt_results import in_words, results, table
     from fairseq_electra.probes.prompting import prompt
@@ -86,7 +94,8 @@ def run(args: argparse.Namespace) -> None:
     described, net = load(args)
     settings = None
     if args.shots is not None:
-        settings = FewShot(args.shots, tuple(range(1, args.seeds + 1)), tuple(args.lr), args.updates)
+        seeds = tuple(range(1, (args.seeds or SEEDS) + 1))
+        settings = FewShot(args.shots, seeds, tuple(args.lr or (RATE,)), args.updates or UPDATES)
     with Progress() as progress:
         outcome = prompt(net, args.task, args.template, args.split, args.scores, settings, progress)
     found = results(outcome, described)

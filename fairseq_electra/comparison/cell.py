@@ -26,7 +26,7 @@ from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.finetuning.evaluation import VALID
 from fairseq_electra.finetuning.kinds import evaluation_of
-from fairseq_electra.finetuning.results import run_name, scores_of_run, versions
+from fairseq_electra.finetuning.results import has_scores, run_name, scores_of_run, versions
 from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.originals import value_of
@@ -58,17 +58,19 @@ class Maker:
 
     def pretraining_settings(self, objective: str) -> dict[str, Any]:
         """Return what decides the pre-trainings of an objective, beside budget, rate and seed."""
-        line = pretraining_options(self.plan, objective)[1:]
-        start, content = value_of(STARTS, line), dict[str, Any]()
+        line, content = pretraining_options(self.plan, objective)[1:], dict[str, Any]()
         if objective in self.plan.flops_before:
             content["flops before"] = self.plan.flops_before[objective]
-        if start is not None:  # the same file may lie elsewhere on another machine
-            line = list(with_start(line, start, Path(start).name))
-            content["start"] = sha256_of(start)
+        options, start = portable(line)
+        if start is not None:
+            content["start"] = start
+        reference, start = portable(self.plan.objectives[self.plan.reference])
+        if start is not None:
+            content["start of the reference"] = start
         return {
-            "options": shlex.join(line),
+            "options": options,
             **content,
-            "reference": shlex.join(self.plan.objectives[self.plan.reference]),
+            "reference": reference,
             "data": digests(str(self.plan.data), "train"),
             "held-out text": digests(str(self.plan.data), "valid"),  # and a generator's corruption of it
             "decay": self.plan.decay,
@@ -399,7 +401,7 @@ class Maker:
             (line,) = results["summary"]
             metrics = line["metrics"].get("valid", {})
             scores[task.name] = {name: each["values"] for name, each in metrics.items()}
-            runs = [folder / run_name(run) for run in results["runs"] if run["metrics"]]
+            runs = [folder / run_name(run) for run in results["runs"] if has_scores(run)]
             predictions[task.name] = predicted(task, runs)
         return scores, predictions
 
@@ -419,6 +421,14 @@ class Maker:
             score: {**found, "points": {each.name: written(each.points[score]) for each in paradigms}}
             for score, found in summary_of(paradigms).items()
         }
+
+
+def portable(words: Sequence[str]) -> tuple[str, str | None]:
+    """Return options whose file of :data:`STARTS` may lie elsewhere on another machine, and its SHA-256."""
+    start = value_of(STARTS, words)
+    if start is None:
+        return shlex.join(words), None
+    return shlex.join(with_start(words, start, Path(start).name)), sha256_of(start)
 
 
 def updates_in(checkpoint: Path) -> int:

@@ -87,6 +87,11 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
     dataset = task.load_dataset(cfg.dataset.train_subset)
+    if plan.batch_size > len(dataset):
+        raise InputError(
+            f"batch_size {plan.batch_size:,} is more than the {len(dataset):,} rows of {plan.data}, so an"
+            " update would read fewer than it counts; give a smaller one, or more text"
+        )
     lengths = dataset.sizes.astype(np.float64)
     tokens = float(lengths.mean())
     count = model.flops(len(task.source_dictionary))
@@ -113,7 +118,8 @@ def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
     if flops <= 0:
         raise InputError(
             f"flops_before {cost.before:.3g} leaves nothing of a budget of {budget:g} tokens,"
-            f" {flops + cost.before:.3g} FLOPs; take the objective out of that budget by the entry only"
+            f" {flops + cost.before:.3g} FLOPs; take the objective out of that budget by the"
+            " entry only; where its learning rate is chosen, by a larger rates_at"
         )
     if cost.schedule is None:
         return max(1, round(flops / (cost.flops * plan.batch_size)))

@@ -41,12 +41,12 @@ def check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     Raises:
         InputError: a setting differs.
     """
-    differs = [name for name, value in now.items() if before.get(name) != value]
+    differs = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if differs:
         name = differs[0]
         raise InputError(
-            f"{path} was made with {name} {before.get(name)!r}, and the plan has {now[name]!r}; give another"
-            " --output, or remove it"
+            f"{path} was made with {name} {before.get(name)!r}, and the plan has {now.get(name)!r}; give"
+            " another --output, or remove it"
         )
 
 

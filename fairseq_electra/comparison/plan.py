@@ -15,9 +15,11 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from fairseq_electra.errors import InputError
 from fairseq_electra.originals import value_of
 
-# options of fairseq-train that the entries of a plan decide, that would change what an update costs, or that
-# would end a run before its budget is used
+# options of fairseq-train that the entries of a plan decide, that would change what an update costs or which
+# text is read, end a run before its budget is used, or begin it with weights that another one has learnt
 SET_BY_PLAN = (
+    *("--finetune-from-model", "--train-subset", "--valid-subset"),
+    *("--reset-dataloader", "--reset-lr-scheduler", "--reset-meters", "--reset-optimizer"),
     *("-a", "--arch", "--batch-size", "--continue-once", "--criterion", "--decay-updates", "--lr"),
     *(
         "--max-epoch",
@@ -202,7 +204,8 @@ def read_plan(path: Path) -> Plan:
                 )
             if word.partition("=")[0] == "--languages":
                 raise InputError(f"{path}: {name}: --languages: a plan compares on one text, that of data")
-    plan = replace(plan, objectives={name: found(words, path) for name, words in plan.objectives.items()})
+    objectives = {name: found(words, path) for name, words in plan.objectives.items()}
+    plan = replace(plan, objectives=objectives, options=found(plan.options, path))
     check_starts(plan, path)
     tasks = [folder.name for folder in plan.tasks]
     if len(set(tasks)) < len(tasks):
@@ -221,6 +224,12 @@ def read_plan(path: Path) -> Plan:
     for objective in plan.seeds_of:
         if objective not in plan.objectives:
             raise InputError(f"{path}: seeds_of: {objective} must be one of objectives")
+    cells = [cell.name for cell in (*plan.choosing_cells(), *plan.cells())]
+    if twice := next((name for name in cells if cells.count(name) > 1), None):
+        raise InputError(
+            f"{path}: two cells would have the name {twice}; give budgets and rates that differ in their"
+            " first six digits"
+        )
     if any(CHOICE_SEED in seeds for seeds in (plan.seeds, *plan.seeds_of.values())):
         raise InputError(f"{path}: seed {CHOICE_SEED} chooses the learning rates; take others for seeds")
     return plan
@@ -295,7 +304,7 @@ def _positive(name: str, value: Any, path: Path) -> int:
 
 def _options(name: str, value: Any, path: Path) -> tuple[str, ...]:
     try:
-        return tuple(shlex.split(_text(name, value or "", path)))
+        return tuple(shlex.split(_text(name, "" if value is None else value, path)))
     except ValueError as error:
         raise InputError(f"{path}: {name}: {error}: {value!r}") from error
 
@@ -325,8 +334,15 @@ def _objectives(name: str, value: Any, path: Path) -> dict[str, tuple[str, ...]]
     if not isinstance(value, dict) or not value:
         raise InputError(f"{path}: {name} has lines NAME: OPTIONS, such as mlm: --objective mlm")
     for each in value:
-        if not isinstance(each, str) or not each.replace("_", "").replace("-", "").isalnum():
-            raise InputError(f"{path}: the name of an objective has letters, digits, - and _, got {each!r}")
+        if (
+            not isinstance(each, str)
+            or each[:1] == "-"
+            or not each.replace("_", "").replace("-", "").isalnum()
+        ):
+            raise InputError(
+                f"{path}: the name of an objective has letters, digits, - and _, and does not begin with -,"
+                f" got {each!r}"
+            )
     return {each: _options(f"{name}: {each}", options, path) for each, options in value.items()}
 
 

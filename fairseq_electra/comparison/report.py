@@ -20,9 +20,9 @@ NOTE = (
     "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per cent, on"
     f" development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In brackets the 95"
     " % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
-    " fine-tuning, and examples or minimal pairs. One seed has no interval, and that of few seeds is too"
-    " narrow: where only the seeds of pre-training matter, it holds the truth one time in two with two of"
-    " them, and three times in four with three."
+    " fine-tuning, and examples (of tasks that give each example one label or number) or minimal pairs. One"
+    " seed has no interval, and that of few seeds is too narrow: where only the seeds of pre-training matter,"
+    " it holds the truth one time in two with two of them, and three times in four with three."
 )
 
 
@@ -191,6 +191,27 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 line["differences"] = less_reference(results, reference, examples, common)
             lines.append(line)
     return lines
+
+
+def diverged(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of each cell which fine-tunings diverged: its scores are those of the others."""
+    said = []
+    for cell in cells:
+        scores = scores_of(cell)
+        for folder in plan.tasks:
+            wanted = len(plan.finetuning_seeds_on(folder))
+            lost = wanted - len(scores.get(folder.name, ()))
+            if lost == wanted:
+                said.append(
+                    f"{cell['cell']}: all fine-tunings on {folder.name} diverged, so the mean of this budget"
+                    f" leaves {folder.name} out for all objectives"
+                )
+            elif lost:
+                said.append(
+                    f"{cell['cell']}: {lost} of {wanted} fine-tunings on {folder.name} diverged; the score is"
+                    " that of the others"
+                )
+    return said
 
 
 def named(line: Any) -> Any:

@@ -1,6 +1,7 @@
 """Means over seeds, and intervals of differences."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +145,17 @@ def test_a_task_that_a_cell_has_no_score_of_is_left_out_of_the_means(plan):
     electra, mlm = report.summarize(plan, cells)
     assert "B" not in electra and "B" in mlm and electra["mean"].mean == pytest.approx(70)
     assert mlm["differences"]["mean"][0] == pytest.approx(2.0)
+
+
+def test_fine_tunings_that_diverged_are_named(plan):
+    cells = cells_of("electra", 0.0, 0.0)
+    cells[0] |= {"cell": "first", "finetuning": {"A": {"accuracy": [60.0] * 3}, "B": {}}}
+    cells[1] |= {"cell": "second", "finetuning": {"A": {"accuracy": [60.0]}, "B": {"accuracy": [50.0] * 3}}}
+    folders = replace(plan, tasks=(Path("A"), Path("B")))
+    assert report.diverged(folders, cells[:2]) == [
+        "first: all fine-tunings on B diverged, so the mean of this budget leaves B out for all objectives",
+        "second: 2 of 3 fine-tunings on A diverged; the score is that of the others",
+    ]
 
 
 def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
