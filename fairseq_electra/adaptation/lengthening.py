@@ -146,8 +146,9 @@ class Lengthening(Continuation):
         Rows end with their documents, also if the earlier ones did not: else short parts would be joined to
         long rows.
         """
-        arguments = [each for each in super().training_arguments() if each != "--across-documents"]
-        return arguments + ["--pack"] * (self.can_pack() and "--pack" not in arguments)
+        dropped = ("--across-documents", "--pack")
+        arguments = [each for each in super().training_arguments() if each not in dropped]
+        return arguments + ["--pack"] * self.can_pack()
 
     def can_pack(self) -> bool:
         """Tell whether the model and the machine can train on packed rows of the new length."""

@@ -129,6 +129,7 @@ def run(args: argparse.Namespace) -> None:
     if (args.source is None) != bool(files):
         raise InputError("give files with text to learn a vocabulary from, or --from PATH, and not both")
     if args.source is not None:
+        _check_nothing_is_learned(args)
         take(args.source, args.output)
         return
     require("text", *files)
@@ -159,6 +160,19 @@ def run(args: argparse.Namespace) -> None:
         print(note)
     size = learned.size
     print(f"{args.output}: {size:,} ids" + (f" (the text gave only {size:,})" if size < args.size else ""))
+
+
+def _check_nothing_is_learned(args: argparse.Namespace) -> None:
+    """Refuse options that say how a vocabulary is learned beside ``--from``."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    plain = parser.parse_args(["--from", str(args.source), "--output", str(args.output)])
+    for name, default in vars(plain).items():
+        if getattr(args, name) != default:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for a vocabulary that is learned from text, and --from takes"
+                " one as it is; leave one of them out"
+            )
 
 
 def texts_by_language(args: argparse.Namespace) -> dict[str, RunningText]:

@@ -1,5 +1,6 @@
 """The sizes of an encoder, and those of the generator beside a discriminator."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 
@@ -91,14 +92,14 @@ class EncoderSizes:
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{option(name)} must lie in [0, 1), got {getattr(self, name)}")
-        if not self.norm_eps > 0:
+        if not 0 < self.norm_eps < math.inf:
             raise InputError(
                 f"--norm-eps must be above 0, got {self.norm_eps}; BERT has 1e-12, ModernBERT 1e-5"
             )
 
     def _check_bases(self):
         for name in ("rotary_base", "local_rotary_base"):
-            if not getattr(self, name) > 1:
+            if not 1 < getattr(self, name) < math.inf:
                 raise InputError(f"{option(name)} must be above 1, got {getattr(self, name)}")
         if self.positions != "rotary" and (self.rotary_base, self.local_rotary_base) != (ROTARY_BASE,) * 2:
             raise InputError("--rotary-base and --local-rotary-base need --positions rotary; leave them out")

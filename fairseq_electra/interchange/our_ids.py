@@ -55,6 +55,11 @@ def check_special(pieces: set[str], special: dict[str, str], source: Path) -> No
     for name, symbol in special.items():
         if symbol not in pieces:
             raise InputError(f"{source} lacks {symbol}; name its {name} in tokenizer_config.json")
+    for name, symbol in special.items():
+        if other := next((each for each in special if each < name and special[each] == symbol), None):
+            raise InputError(
+                f"{source} has {symbol} both as its {other} and as its {name}; name two tokens there"
+            )
     for symbol in (*LEADING, MASK):
         if symbol in pieces and symbol not in special.values():
             raise InputError(

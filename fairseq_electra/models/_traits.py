@@ -16,6 +16,8 @@ from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import option
 from fairseq_electra.models._trait_options import TRAIT_NAMES
 
+# weights of another number of heads have the same shapes
+HEADS = ("num_attention_heads", "generator_num_attention_heads")
 logger = logging.getLogger(__name__)
 # of pre-training: a second moment that follows the gradients within 50 updates, so that one that was small
 # does not make large updates
@@ -47,7 +49,8 @@ def _set_open(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
 def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
     """Read the traits of the checkpoint that a run would start from; empty if there is none of ours.
 
-    Of those that are off by default, the ones that are on and that the command line does not name.
+    Of those that are off by default, the ones that are on and that the command line does not name; and the
+    numbers of attention heads.
     """
     path, cfg = _start(args, args.finetune_from_model)
     saved = cfg.get("model") or {}
@@ -57,8 +60,8 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
     found = {name: saved.get(name) or getattr(size.encoder, name) for name in size.arch_traits}
     later = {
         name: saved[name]
-        for name in TRAIT_NAMES
-        if saved.get(name) not in (None, getattr(size.encoder, name)) and _is_open(args, name)
+        for name in (*TRAIT_NAMES, *HEADS)
+        if saved.get(name) not in (None, getattr(size.encoder, name, None)) and _is_open(args, name)
     }
     said = later
     if any(_is_open(args, name) for name in found) and found != size.arch_traits:

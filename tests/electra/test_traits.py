@@ -295,6 +295,7 @@ def test_compiled_traits_are_one_graph_with_the_same_result():
         ({"global_every": 2}, "--global-every are of encoders with windows; give --local-window"),
         ({"local_rotary_base": 5e3}, "are of encoders with windows; give --local-window"),
         ({"rotary_base": 1.0}, "--rotary-base must be above 1, got 1.0"),
+        ({"rotary_base": float("inf")}, "--rotary-base must be above 1, got inf"),
         ({"rotary_base": 2e4, "positions": "learned"}, "need --positions rotary; leave them out"),
     ],
 )

@@ -135,6 +135,9 @@ def test_vocab_from_takes_the_vocabulary_and_refuses_text_beside_it(theirs, tmp_
     for more in (["--from", theirs, "text.txt"], []):
         status, _, said = electra_here("vocab", "--output", tmp_path / "other", *more)
         assert status == 1 and "and not both" in said
+    options = ["--size", "300", "--cased"]
+    status, _, said = electra_here("vocab", "--from", theirs, "--output", tmp_path / "other", *options)
+    assert status == 1 and "--size is for a vocabulary that is learned from text" in said
     status, _, said = electra_here("vocab", "--from", tmp_path / "none", "--output", tmp_path / "other")
     assert status == 1 and "no such folder" in said and not (tmp_path / "other").exists()
 
@@ -180,6 +183,7 @@ def of_unigram(folder):
         (lambda folder: edit(folder / "config.json", vocab_size="x"), "has vocab_size 'x'"),
         (lambda folder: edit(folder / "config.json", vocab_size=9), "do not belong together"),
         (lambda folder: edit(folder / "tokenizer_config.json", unk_token="[X]"), "lacks [X]"),
+        (lambda folder: edit(folder / "tokenizer_config.json", pad_token="[UNK]"), "has [UNK] both as its"),
     ],
 )
 def test_take_vocabulary_refuses_what_it_cannot_read(tmp_path, corpus_lines, change, sentence):

@@ -168,6 +168,19 @@ def test_a_run_is_resumed_with_the_traits_of_its_checkpoint(modern, data_bin, tm
     assert cfg.model.local_window == 0
 
 
+@pytest.mark.parametrize("start", ["--finetune-from-model", "--continue-once"])
+def test_a_run_that_starts_from_a_checkpoint_has_its_numbers_of_heads(data_bin, tmp_path, start, caplog):
+    """Weights of another number have the same shapes, so nothing else would tell."""
+    heads = ["--num-attention-heads", 4, "--generator-num-attention-heads", 2]
+    train_here(data_bin, tmp_path / "four", *TINY_NET, *heads, "--max-update", 1, "--disable-validation")
+    arguments = ["--arch", "electra_tiny", start, tmp_path / "four" / "checkpoint_last.pt"]
+    cfg = configuration(command(data_bin, tmp_path / "new", *arguments)[3:])
+    assert (cfg.model.num_attention_heads, cfg.model.generator_num_attention_heads) == (4, 2)
+    assert "--num-attention-heads 4" in caplog.text
+    arguments += ["--num-attention-heads", 8]
+    assert configuration(command(data_bin, tmp_path / "new", *arguments)[3:]).model.num_attention_heads == 8
+
+
 def test_from_pretrained_and_fine_tuning_take_the_traits_from_the_checkpoint(modern):
     from omegaconf import OmegaConf
 
