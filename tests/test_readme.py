@@ -444,9 +444,23 @@ def test_the_table_of_languages():
         figures = [
             f"{own[language]['updates']:,}",
             *(f"{each['fixed_auc']:.3f}" for each in both),
+            *(
+                f"{each[f'fixed_generator_auc, replacements of the {judge}']:.3f}"
+                for judge in ("own model", "mixture")
+                for each in both
+            ),
             *(f"{each['masked_lm_accuracy']:.1f}" for each in both),
         ]
         assert line.split(" | ")[2:] == [*figures[:-1], f"{figures[-1]} |"]
+
+
+def test_the_figures_of_xquad():
+    found = json.loads((EXAMPLES / "languages" / "xquad.json").read_text())
+    text = page("examples/languages/README.md")
+    scores = [
+        f"{found[code][name]:.1f}".lstrip("0") for code in ("en", "zh") for name in ("f1", "exact_match")
+    ]
+    assert "F1 and exact match are {} and {} in English, {} and {} in Chinese".format(*scores) in text
 
 
 def test_the_table_of_an_adaptation():

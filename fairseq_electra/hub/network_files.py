@@ -121,7 +121,13 @@ def read_network(folder: Path) -> Network:
         encoder_part("encoder.", base, sizes),
         Part("head.", "", names),
     ]
-    ours, not_read = to_ours(tensors | _zero_biases(config, head, sizes, vocabulary_size), parts, str(source))
+    zeros = _zero_biases(config, head, sizes, vocabulary_size)
+    if twice := sorted(zeros.keys() & tensors.keys()):
+        raise InputError(
+            f"{source} has a tensor {twice[0]}, and config.json says that there is none; correct its"
+            " classifier_bias or decoder_bias"
+        )
+    ours, not_read = to_ours(tensors | zeros, parts, str(source))
     not_read = [name for name in not_read if name in tensors]
     if table in not_read and not torch.equal(tensors[table], ours["embeddings.tokens.weight"]):
         ours["head.table.weight"] = tensors[table]

@@ -130,7 +130,24 @@ def compare(imported: Imported) -> dict[str, dict[str, float]]:
 
 
 def transformers_model(network: Network):
-    """Build transformers' model from the tensors that were read, so that no file is read in another way."""
+    """Build transformers' model from the tensors that were read, so that no file is read in another way.
+
+    Raises:
+        InputError: transformers refuses an entry of config.json, or builds another model than the tensors'.
+    """
+    try:
+        return _transformers_model(network)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a value of config.json leads to
+        said = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{network.folder / 'config.json'}: transformers cannot build the model with these entries and"
+            f" tensors ({type(error).__name__}: {said}); mend the entry"
+        ) from error
+
+
+def _transformers_model(network: Network):
     import transformers
 
     family = network.family

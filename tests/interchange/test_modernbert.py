@@ -1,6 +1,7 @@
 """Modern sizes out to transformers' ModernBERT and back, and published forms of ModernBERT in."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -227,6 +228,7 @@ def test_older_keys_of_a_config_are_read(tmp_path, their_pieces):
         ({"global_attn_every_n_layers": 0}, "has global_attn_every_n_layers 0"),
         ({"norm_eps": "small"}, "has norm_eps 'small'; it must be a number"),
         ({"norm_eps": 0}, "--norm-eps must be above 0"),
+        ({"norm_eps": math.inf}, "--norm-eps must be above 0"),
         ({"local_attention": True}, "has local_attention True; it must be a whole number from 2 on"),
         ({"local_attention": 1}, "has local_attention 1; it must be a whole number from 2 on"),
         (
@@ -246,6 +248,13 @@ def test_what_computes_something_else_is_refused(tmp_path, their_pieces, changes
     edit(folder / "config.json", **changes)
     with pytest.raises(InputError, match=message):
         read_folder(folder)
+
+
+def test_what_transformers_refuses_alone_ends_in_a_sentence(tmp_path, their_pieces):
+    folder = save_modernbert(tmp_path / "theirs", their_pieces)
+    edit(folder / "config.json", attn_implementation="flash_attention_2")
+    with pytest.raises(InputError, match="transformers cannot build the model with these entries"):
+        importing.transformers_model(read_folder(folder))
 
 
 def test_the_encoder_alone_is_imported_where_config_names_it(tmp_path, their_pieces):
