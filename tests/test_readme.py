@@ -474,3 +474,12 @@ def test_the_table_of_an_adaptation():
             assert f"| {title} | `{name}` | {figures} |" in text
     untrained = runs["both"]["with new tokens, untrained"]["valid"]["fixed_auc"]
     assert f"a `fixed_auc` of {untrained:.3f}".replace(" 0.", " .") in text
+
+
+def test_the_table_of_new_tokens_without_replay():
+    figures = json.loads((EXAMPLES / "pretraining" / "adapt_new_tokens.json").read_text())["figures"]
+    text = page("docs/how-to/adapt.md")
+    for split, title in (("valid", "PEPs"), ("general", "Wikipedia")):
+        for name, digits in (("fixed_auc", 3), ("disc_auc", 3), ("masked_lm_accuracy", 1)):
+            cells = " | ".join(f"{column[split][name]:.{digits}f}" for column in figures.values())
+            assert f"| {title} | `{name}` | {cells} |" in text
