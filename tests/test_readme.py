@@ -38,6 +38,7 @@ from fairseq_electra.probes.bias_results import CAUTION
 from fairseq_electra.probes.bias_results import table as bias_table
 from fairseq_electra.probes.prompt_results import table as prompt_table
 from fairseq_electra.probes.results import table as blimp_table
+from generation.score import table as scores_table
 from tests.helpers.commands import run
 from tests.helpers.paths import ROOT, USER_DIR
 from tests.helpers.small_model import TINY_NET
@@ -483,3 +484,15 @@ def test_the_table_of_new_tokens_without_replay():
         for name, digits in (("fixed_auc", 3), ("disc_auc", 3), ("masked_lm_accuracy", 1)):
             cells = " | ".join(f"{column[split][name]:.{digits}f}" for column in figures.values())
             assert f"| {title} | `{name}` | {cells} |" in text
+
+
+def test_the_tables_of_generation():
+    results = json.loads((EXAMPLES / "generation" / "results.json").read_text())
+    text = page("examples/generation/README.md")
+    assert scores_table(results["scores"]) in text and len(results["scores"]) > 15
+    for each in results["infilling"]:
+        if each["critic"]:
+            continue
+        steps = each["in_steps"]
+        start = f"| {each['model']} | {100 * each['mask_prob']:.0f} | {each['tokens']:,} |"
+        assert f"{start} {each['in_one_pass']:.1f} | {steps:.1f} | " in text
