@@ -57,12 +57,12 @@ class Adaptation(Continuation):
         for name in ("--replay", "--general-valid"):
             if self.settings[name]:
                 check_text(list(self.settings[name]))
+        _ = self.text  # errors in it come now, whatever the vocabulary
         trained_on, held_out = (
             [file for name in names for file in self.settings[name]]
             for names in (("TEXT", "--replay"), ("--valid", "--general-valid"))
         )
         check_apart(trained_on, held_out)
-        _ = self.text  # errors in it come now, whatever the vocabulary
         return self.choose_merges() if self.is_byte_level else self.choose_words()
 
     @property

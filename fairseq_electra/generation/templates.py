@@ -66,12 +66,12 @@ def read_template(
     pieces = [each.ids for each in model.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     if unknown is not None:
         unknown.add(model.tokenizer, texts, pieces)
-    judged = critic is not None and critic.max_length < model.max_length
-    longest = critic.max_length if critic is not None and judged else model.max_length
-    if sum(map(len, pieces)) + sum(gaps) + 2 > longest:
+    limits = {"model": model.max_length} | ({} if critic is None else {"critic": critic.max_length})
+    reader = min(limits, key=limits.__getitem__)
+    if sum(map(len, pieces)) + sum(gaps) + 2 > limits[reader]:
         raise InputError(
             f"{location}: {sum(map(len, pieces)):,} given tokens and {sum(gaps):,} to generate are more than"
-            f" the {longest - 2:,} that the {'critic' if judged else 'model'} was trained on; shorten"
+            f" the {limits[reader] - 2:,} that the {reader} was trained on; shorten"
             f" {shortened(text)!r} or the gaps, or ask for fewer tokens with --length"
         )
     ids, is_open = [BOS_ID], [False]
