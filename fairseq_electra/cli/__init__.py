@@ -16,6 +16,20 @@ from fairseq_electra.versions import installed_versions
 FOLDER = Path(__file__).parent
 
 
+class _StoredOnce(argparse._StoreAction):
+    """An option that takes its values once: a second time would silently replace them."""
+
+    read_into: argparse.Namespace | None = None
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if option_string is not None and self.read_into is namespace:
+            several = self.nargs is not None
+            remedy = "name all its values behind one" if several else "leave out all but one"
+            raise InputError(f"{option_string} is given twice; {remedy}")
+        self.read_into = namespace
+        super().__call__(parser, namespace, values, option_string)
+
+
 def commands(folder: Path = FOLDER) -> dict[str, Path]:
     """Find the commands: the modules whose names do not start with ``_``.
 
@@ -55,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    for action in (None, "store"):
+        command.register("action", action, _StoredOnce)
     try:
         if hasattr(module, "run_with"):  # another program's arguments
             module.run_with(rest)

@@ -38,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         metavar="CHECKPOINT",
         help=(
-            "pre-training checkpoint whose generator to use, or a folder: checkpoint_best.pt, else"
-            " checkpoint_last.pt; or a file of --replacements (.npz), which are made again"
+            "pre-training checkpoint whose generator to use, or a folder: its last, if a discriminator was"
+            " trained beside the generator, else its best; or a file of --replacements (.npz), which are made"
+            " again"
         ),
     )
     parser.add_argument(

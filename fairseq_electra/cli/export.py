@@ -84,6 +84,10 @@ def run(args: argparse.Namespace) -> None:
     module = importlib.import_module(f"fairseq_electra.interchange.export_{args.to}")
     export = getattr(module, f"export_{args.to}")
     records = read_log(args.log) if args.log else []
+    if args.log and not records:
+        raise InputError(
+            f"--log {args.log} has no record of a run with --log-format json; give what fairseq-train printed"
+        )
     pretrained = load_checkpoint(args.checkpoint, args.vocab)
     sections = [report_card.card_section(args.report)] if args.report else []
     if args.bias:

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     fairseq_electra.register()
     from fairseq_electra.finetuning.nets import read_net
     from fairseq_electra.finetuning.results import RESULTS_FILE, choices, provenance, table
-    from fairseq_electra.finetuning.runs import USER_DIR
+    from fairseq_electra.finetuning.runs import ONE_PROCESS, USER_DIR
     from fairseq_electra.finetuning.study import Settings, first_runs, study
 
     nets = [read_net(text) for text in args.net]
@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         for runs in first_runs(nets, args.data, settings, args.lr, seed=1).values():
             for each in runs:
-                print(shlex.join(["fairseq-train", *each.arguments(args.output), "--user-dir", USER_DIR]))
+                line = ["fairseq-train", *each.arguments(args.output), "--user-dir", USER_DIR, *ONE_PROCESS]
+                print(shlex.join(line))
         return
     results = study(
         nets,

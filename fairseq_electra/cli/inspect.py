@@ -119,12 +119,17 @@ def load_pretrained(checkpoint: str, data: str):
 def telling_rows(dataset) -> list[int]:
     """Pick, if they exist, a pair without padding, a single segment, and the row with the most padding.
 
-    Of packed rows: those with the most documents, the fewest documents and the most padding.
+    Of packed rows: those with the most documents, the fewest documents and the most padding; of the rows of
+    several languages those with the least and the most padding.
     """
     import numpy as np
 
+    from fairseq_electra.pretraining.mixed_rows import MixedRows
+
     rows, sizes = dataset.rows, dataset.sizes
-    if dataset.packing is None:
+    if isinstance(dataset, MixedRows):
+        candidates = [(-sizes).argsort(kind="stable")]
+    elif dataset.packing is None:
         candidates = [
             np.flatnonzero((rows.second_length > 0) & (sizes == dataset.row_length)),
             np.flatnonzero(rows.second_length == 0),

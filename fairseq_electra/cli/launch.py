@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 import fairseq_electra
-from fairseq_electra.errors import InputError, RunCollapsedError
+from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
 from fairseq_electra.paths import require_training_paths
 from fairseq_electra.rank import TOOLS
 from fairseq_electra.rank_notes import FOLDER
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> None:
             *(tool, *given),
         ]
         failure = run_torchrun(command, Path(folder))
-        for kind in (RunCollapsedError, InputError):
-            messages = sorted({path.read_text() for path in Path(folder).glob(f"*.{kind.__name__}")})
-            if messages:
-                raise kind(messages[0])
+        with_status = {kind.__name__: kind for kind in (RunCollapsedError, DivergedError)}
+        notes = sorted(Path(folder).glob("*.*Error"), key=lambda path: path.suffix[1:] not in with_status)
+        if notes:
+            raise with_status.get(notes[0].suffix[1:], InputError)(notes[0].read_text())
         if failure:
             raise InputError(failure)
         joined = len(list(Path(folder).glob("*.joined")))

@@ -51,10 +51,14 @@ def run(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
-    # a resumed run repeats updates that were not saved: the later record counts
+    # a resumed run repeats updates that were not saved: the later record counts; those of fairseq-validate
+    # belong to no update
     records = list(
         {
-            (record["subset"], record["num_updates"]): record for log in args.log for record in read_log(log)
+            (record["subset"], record["num_updates"]): record
+            for log in args.log
+            for record in read_log(log)
+            if "num_updates" in record
         }.values()
     )
     if not records:

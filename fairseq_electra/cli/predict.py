@@ -12,8 +12,9 @@ fairseq-electra predict tagging/checkpoint_best.pt --words < test.conll > tagged
 fairseq-electra predict checkpoints/checkpoint_best.pt --gold test.tsv
 
 A pair is two texts with a tab between them, a multiple choice the context and its choices. A file that is
-named .jsonl, or begins with a JSON object, is read as JSON lines, and one that is named .csv as a CSV; the
-texts are in the columns of the training, or in those that --text names, which gives a .tsv columns as well.
+named .jsonl, or begins with a JSON object, is read as JSON lines, one that is named .csv as a CSV, and one
+that is named .tsv and begins with the names of the columns as a TSV; the texts are in the columns of the
+training, or in those that --text names.
 CHECKPOINT may also be a folder of checkpoints or of transformers. Rows longer than those of the training are
 cut, the longest text first, and it says how many.
 """

@@ -113,6 +113,11 @@ class Maker:
             raise InputError(
                 f"{path} holds the cell {result.get('cell')}; give the file that name, or remove it"
             )
+        if result.get("budget") != cell.budget:
+            raise InputError(
+                f"{path} was made with a budget of {result.get('budget')!r} tokens, and the plan has"
+                f" {cell.budget!r}; remove the file, or give the plan that budget"
+            )
         if any("points" not in score for score in result.get("blimp", {}).values()):
             raise InputError(
                 f"{path} does not say which minimal pairs were scored right, as it was made by an older"
@@ -450,4 +455,4 @@ def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
     if not isinstance(evaluation, SentenceEvaluation):
         return []
     of_runs = [evaluation.predictions(scores_of_run(run)[VALID]) for run in runs]
-    return [" ".join(f"{number:.4g}" for number in predictions.tolist()) for predictions in of_runs]
+    return [" ".join(f"{number:.9g}" for number in predictions.tolist()) for predictions in of_runs]

@@ -16,8 +16,12 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.originals import value_of
 
 # options of fairseq-train that the entries of a plan decide, that would change what an update costs or which
-# text is read, end a run before its budget is used, or begin it with weights that another one has learnt
+# text is read, end a run before its budget is used, begin it with weights that another one has learnt, or
+# leave it without the figures and checkpoints that a cell is made of
 SET_BY_PLAN = (
+    *("--checkpoint-suffix", "--disable-validation", "--log-format", "--no-last-checkpoints", "--no-save"),
+    *("--no-save-optimizer-state", "--required-batch-size-multiple", "--validate-after-updates"),
+    "--warmup-updates",
     *("--finetune-from-model", "--train-subset", "--valid-subset"),
     *("--reset-dataloader", "--reset-lr-scheduler", "--reset-meters", "--reset-optimizer"),
     *("-a", "--arch", "--batch-size", "--continue-once", "--criterion", "--decay-updates", "--lr"),

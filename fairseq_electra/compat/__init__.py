@@ -44,6 +44,7 @@ from fairseq_electra.compat import (
     task_state,
     tracebacks,
     training_rows,
+    tuned_for,
     units,
     unwritable_folder,
     update_groups,
@@ -117,6 +118,7 @@ def apply() -> None:
     atomic_saves.save_atomically()
     stopping.record_saves()
     vocabulary_copy.copy_vocabulary_beside_checkpoints()
+    tuned_for.keep_labels_in_checkpoints()
     speeds.exclude_saving_time()
 
     # checkpoints, loaded

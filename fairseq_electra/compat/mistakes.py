@@ -8,7 +8,7 @@ import re
 import traceback
 from typing import NamedTuple
 
-from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
+from fairseq_electra.errors import DeviceFaultError, DivergedError, InputError, RunCollapsedError
 from fairseq_electra.originals import OF_COMMAND_LINES
 
 # errors of a disk, a path or its permissions: never a mistake of a program
@@ -104,6 +104,11 @@ def explain(error: BaseException) -> InputError | None:
     if isinstance(error, OSError) and error.errno in PATH_ERRORS and error.filename is not None:
         return InputError(
             f"cannot use {error.filename}: {error.strerror}; check the path and its permissions"
+        )
+    if isinstance(error, FloatingPointError) and not isinstance(error, DeviceFaultError):
+        return DivergedError(
+            f"{error}; use a lower --lr or a longer --warmup-updates, and look at the rows in"
+            " nonfinite_rows.json of --save-dir if that does not help"
         )
     frames = traceback.extract_tb(error.__traceback__)
     file = frames[-1].filename if frames else ""

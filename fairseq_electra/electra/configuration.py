@@ -55,12 +55,18 @@ def generator_layers(options: Options) -> float:
 
 
 def generator_sizes(options: Options) -> EncoderSizes:
-    """Look up the sizes of the generator."""
-    return encoder_sizes(options).generator(
-        generator_share(options),
+    """Look up the sizes of the generator; without a discriminator they are those of the model."""
+    sizes, share = encoder_sizes(options), generator_share(options)
+    heads = options.get("generator_num_attention_heads")
+    intermediate_size = options.get("generator_intermediate_size")
+    if share == 1 and not OBJECTIVES[objective_of(options)].has_discriminator:
+        heads = sizes.num_attention_heads if heads is None else heads
+        intermediate_size = sizes.intermediate_size if intermediate_size is None else intermediate_size
+    return sizes.generator(
+        share,
         generator_layers(options),
-        options.get("generator_num_attention_heads"),
-        options.get("generator_intermediate_size"),
+        heads,
+        intermediate_size,
         MODEL_SIZES[str(options["model_size"])].generator_inner,
     )
 

@@ -43,6 +43,12 @@ class DisentangledTokens(nn.Module):
         """Look tokens up. Shapes: (...,) -> (..., E)."""
         return F.embedding(tokens, self._generator_tokens[0].weight.detach()) + self.difference(tokens)
 
+    @torch.no_grad()
+    def round_as_saved(self) -> None:
+        """Round the sum of a float64 table to float32, as a checkpoint of a float32 model holds it."""
+        generator_tokens, difference = self._generator_tokens[0].weight, self.difference.weight
+        difference.copy_((generator_tokens.float() + difference.float()).double() - generator_tokens)
+
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "weight"] = self.weight.detach()

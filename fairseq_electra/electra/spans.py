@@ -23,7 +23,8 @@ def choose_spans(
        up; the last one may be masked in part. A word that does not fit into the rest of the budget is passed
        over, so long words are masked more rarely: in rows of 128 tokens of which .15 are masked, words of
        five tokens at .13 and words of one at .16. :mod:`fairseq_electra.electra.whole_words` evens this out
-       for single words.
+       for single words. The first and the last word of a row are masked more often, as they always end a
+       span, and the last span is cut from an end: with spans of three tokens at .16, the others at .15.
 
     Of n masked words the first starts a span, and on average p (n - 1) of the others do. So p = (n / mean -
     1) / (n - 1) gives n / mean spans, the last counted as far as it is masked. Adjoining spans count as two.

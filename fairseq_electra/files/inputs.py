@@ -10,6 +10,7 @@ from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.json_values import parsed, text_of
 from fairseq_electra.files.table import (
     Columns,
+    first_cells,
     is_csv,
     is_json,
     is_table,
@@ -29,8 +30,9 @@ def read_inputs(
 ) -> Iterator[Input]:
     """Yield the inputs of a file.
 
-    A file is read as JSON lines if its name ends so or its first line that is not blank is a JSON object, and
-    as CSV if its name ends so. A byte order mark is dropped.
+    A file is read as JSON lines if its name ends so or its first line that is not blank is a JSON object, as
+    CSV if its name ends so, and as TSV if its name ends so and its first line names the columns. A byte order
+    mark is dropped.
 
     Args:
         path: a file, plain, ``.gz`` or ``.xz``; ``-`` for standard input.
@@ -44,7 +46,7 @@ def read_inputs(
             names the line.
     """
     source = source_name(path)
-    if is_csv(path) or (named and is_table(path)):
+    if is_csv(path) or (is_table(path) and (named or names_columns(path, columns, quoted))):
         if not columns:
             raise InputError(
                 f"{source} is a CSV by its name, and the model does not know which columns hold its text;"
@@ -64,6 +66,13 @@ def read_inputs(
             yield _texts(record, columns, f"{source}, line {number}")
     else:
         yield from (line for _, line in all_lines)
+
+
+def names_columns(path: str | Path, columns: Sequence[str], quoted: bool) -> bool:
+    """Tell whether the first line of a TSV names all of the columns."""
+    if not columns or not Path(path).is_file():
+        return False
+    return set(columns) <= set(first_cells(path, Columns(tuple(columns), quoted=quoted)))
 
 
 def texts_in(given: Input) -> list[str]:

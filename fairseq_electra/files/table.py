@@ -10,7 +10,7 @@ from pathlib import Path
 from fairseq_electra.errors import ExampleError, InputError, listed
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.json_values import kind_of, label_of, parsed, text_of
-from fairseq_electra.files.text import read_lines
+from fairseq_electra.files.text import check_reads_twice, read_lines
 
 JSON_ENDINGS = (".json", ".jsonl", ".jsonlines")
 # for the whole process; the default, 131,072 characters, is too short for documents
@@ -70,7 +70,11 @@ def has_labels(path: str | Path, columns: Columns) -> bool:
 
     A table has labels if its first line names their column, or, with ``header``, has as many cells as there
     are names. JSON lines have labels if any record has one.
+
+    Raises:
+        InputError: the file cannot be read a second time.
     """
+    check_reads_twice(path)
     if is_json(path):
         return any(
             record.get(columns.label) is not None
@@ -210,6 +214,8 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
     header: Sequence[str] | None = columns.header
     if header is None:
         header = next(rows, (1, [""]))[1]
+    else:
+        rows = _without_header(rows, header, path)
     if not any(header):
         raise InputError(
             f"{path} is empty, or its first line is; give a file whose first line names the columns"
@@ -225,15 +231,40 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
         raise InputError(f"{path} has several columns {twice[0]!r}; give each its own name")
     indices = [header.index(name) for name in _names(columns)]
     between = "quote cells that hold the delimiter" if is_csv(path) else "a cell cannot hold a tab"
-    for number, values in rows:
+    for number, values in _with_empty_texts(rows) if len(header) == 1 else rows:
         if not values or (columns.skip_short_lines and len(values) != len(header)):
             continue
         if len(values) == len(header):
             yield number, [values[index] for index in indices]
             continue
         with faults:
-            message = f"{path}, line {number}: {len(values)} columns, not {len(header)}; {between}"
+            remedy = between if len(values) > len(header) else "write all of them, also empty ones"
+            message = f"{path}, line {number}: {len(values)} columns, not {len(header)}; {remedy}"
             raise ExampleError("with another number of columns", message)
+
+
+def _with_empty_texts(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a single column, where an empty line is an empty cell, but for those at the end."""
+    empty = []
+    for number, cells in rows:
+        if not cells:
+            empty.append(number)
+            continue
+        yield from ((each, [""]) for each in empty)
+        empty = []
+        yield number, cells
+
+
+def _without_header(
+    rows: Iterator[tuple[int, list[str]]], header: Sequence[str], path: str | Path
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a table whose columns were named, and refuse one that names them itself."""
+    for position, (number, cells) in enumerate(rows):
+        if not position and tuple(cells) == tuple(header):
+            raise InputError(
+                f"{path}: its first line names the columns, as --header does; leave out --header"
+            )
+        yield number, cells
 
 
 def _advice(header: Sequence[str], missing: str) -> str:
@@ -244,11 +275,14 @@ def _advice(header: Sequence[str], missing: str) -> str:
         missing in next(csv.reader(header, delimiter=each), []) for each in CSV_DELIMITERS
     ):
         return "give a CSV a name that ends in .csv"
-    return "name one of these"
+    return "name one of these, or give --header if it names none"
 
 
 def _json_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[tuple[int, list[str]]]:
     source = source_name(path)
+    if columns.header is not None or columns.quoted:
+        option = "--quoted" if columns.header is None else "--header"
+        raise InputError(f"{option} is for a TSV, and {source} holds JSON lines; leave it out")
     first_line, first_kind = 0, ""
     for number, record in records(numbered_lines(path), source, faults):
         location = f"{source}, line {number}"

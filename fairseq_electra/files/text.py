@@ -47,6 +47,12 @@ def read_lines(path: str | Path) -> Iterator[str]:
             yield _decoded(line)
 
 
+def check_reads_twice(path: str | Path) -> None:
+    """Refuse standard input and pipes, of which a first look would take lines from the second."""
+    if not Path(path).is_file() and (str(path) == "-" or Path(path).exists()):
+        raise InputError(f"{path} is not a file that can be read several times; give one, plain, .gz or .xz")
+
+
 def is_blank(line: str) -> bool:
     """Tell whether a line ends a document: it holds only blanks or invisible characters such as U+200B.
 

@@ -35,6 +35,7 @@ class Counterpart:
         names: of the head's tensors; those of ModernBERT are :data:`MODERNBERT`.
         names_its_labels: the answers are labels, whose names config.json has.
         note: a sentence for the exported folder's README; empty: there is nothing to say.
+        import_note: a sentence for who imports such a model; empty: there is nothing to say.
     """
 
     head: str
@@ -42,6 +43,7 @@ class Counterpart:
     names: Names
     names_its_labels = False
     note = ""
+    import_note = ""
 
     def accepts(self, config: dict, classes: int) -> bool:
         """Tell whether the scores of such a head are meant as those of this kind.
@@ -82,7 +84,7 @@ class Counterpart:
             "classifier_dropout": dropout,
         }
 
-    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, int]:
+    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the fine-tuning's options that rows and answers are made by.
 
         Args:
@@ -95,7 +97,7 @@ class Counterpart:
             else {}
         )
 
-    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
+    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """Complete what an imported model was fine-tuned for.
 
         Args:

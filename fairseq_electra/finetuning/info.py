@@ -3,12 +3,15 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
-from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, TOKENIZER_FILE
+from fairseq_electra.pretraining.dictionary import read_symbols
+from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE, LEADING, TOKENIZER_FILE
 
 TASK_FILE = "task.json"
+TUNED_FOR = "tuned_for"  # in a checkpoint's extra_state: what the function of this name returns
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,21 @@ def read_task_info(folder: str | Path) -> TaskInfo:
     path = Path(folder) / TASK_FILE
     if not path.is_file():
         raise InputError(f"no {path}; make the folder with fairseq-electra prepare")
+    return task_info(path.read_text(encoding="utf-8"), path)
+
+
+def task_info(text: str, path: Path) -> TaskInfo:
+    """Read the text of a ``task.json``.
+
+    Args:
+        text: JSON.
+        path: names the file in errors.
+
+    Raises:
+        InputError: as for :func:`read_task_info`.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text)
         values |= {name: tuple(values[name]) for name in ("labels", "metrics")}
         # not in folders of before
         values |= {name: tuple(values.get(name, ())) for name in ("columns", "unlabelled")}
@@ -105,6 +121,21 @@ def read_task_info(folder: str | Path) -> TaskInfo:
                 " the folder again with fairseq-electra prepare, or give it a plain name there"
             )
     return info
+
+
+def tuned_for(folder: Path) -> dict[str, Any]:
+    """Return what the files of a folder, of a task or of checkpoints, say of a model that was tuned on it.
+
+    Returns:
+        ``labels``, in the order of their ids, empty without ``label/dict.txt``; ``task``, the text of
+        ``task.json``, empty where there is none.
+    """
+    dictionary, task = folder / "label" / DICTIONARY_FILE, folder / TASK_FILE
+    labels = read_symbols(dictionary)[len(LEADING) :] if dictionary.is_file() else []
+    return {
+        "labels": [label for label in labels if not label.startswith("madeupword")],
+        "task": task.read_text(encoding="utf-8") if task.is_file() else "",
+    }
 
 
 def is_plain_name(name: object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.inputs import Input, read_inputs
+from fairseq_electra.files.inputs import Input, names_columns, read_inputs
 from fairseq_electra.files.quotes import warn_of_quotes
 from fairseq_electra.files.table import Columns, is_table
 from fairseq_electra.finetuning.request import Request
@@ -108,7 +108,8 @@ class Predictor(ABC):
     def answers_to_file(self, request: Request) -> Iterator[dict]:
         """Answer the inputs of a file; errors as those of :meth:`lines`."""
         columns = self.columns(request.text)
-        if request.text and is_table(request.path):
+        has_columns = bool(request.text) or names_columns(request.path, columns, request.quoted)
+        if has_columns and is_table(request.path):
             warn_of_quotes(request.path, Columns(columns, quoted=request.quoted))
         yield from self(read_inputs(request.path, columns, named=bool(request.text), quoted=request.quoted))
 
@@ -118,6 +119,8 @@ class Predictor(ABC):
             name for name, wanted in (("logits", request.logits), ("n_best", request.n_best)) if not wanted
         ]
         for answer in answers:
+            if request.logits and "logits" not in answer:
+                raise InputError("--logits: these answers have no scores of labels; leave it out")
             kept = {name: value for name, value in answer.items() if name not in left_out}
             yield json.dumps(kept, ensure_ascii=False)
 

@@ -18,6 +18,8 @@ DIVERGED = "diverged: "  # begins what went wrong with a run whose losses are be
 # what every run imports, fairseq first, so that this package registers what fairseq's options name
 PRELOADED = ["fairseq_cli.train", "fairseq_electra", "fairseq_electra.finetuning.study", "torch._dynamo"]
 USER_DIR = str(Path(fairseq_electra.__file__).parent)
+# else fairseq takes all GPUs, and an update has as many batches
+ONE_PROCESS = ("--distributed-world-size", "1")
 
 
 class Job(NamedTuple):
@@ -124,8 +126,7 @@ def _train(job: Job) -> tuple[str, str]:
     torch.set_num_threads(job.threads)
     ours = [
         *("--user-dir", USER_DIR, "--log-format", "json", "--num-workers", "0"),
-        # else fairseq takes all GPUs, and an update has as many batches
-        *("--distributed-world-size", "1"),
+        *ONE_PROCESS,
         *([] if torch.cuda.is_available() else ["--cpu"]),
     ]
     sys.argv = ["fairseq-train", *job.arguments, *ours]

@@ -23,9 +23,10 @@ from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.load import Pretrained, load_checkpoint
 from fairseq_electra.hub.network_files import is_transformers_folder
 from fairseq_electra.interchange.sentence_transformers import is_sentence_transformers, other_case
+from fairseq_electra.interchange.tokenizer_parity import check_template
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.pretraining.pieces import pieces_of
-from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, MASK, PAD_ID
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, LEADING, MASK, PAD_ID, UNK_ID
 from fairseq_electra.progress import Progress
 
 if TYPE_CHECKING:
@@ -80,7 +81,15 @@ def from_pretrained(
         and checkpoint_file is None
         and (is_transformers_folder(path) or is_sentence_transformers(path))
     ):
+        if vocabulary is not None:
+            raise InputError(
+                f"a vocabulary's folder, {vocabulary}, is for a checkpoint, and {path} is a folder of"
+                " transformers, which has its own; leave it out"
+            )
         imported = read_folder(path, generator)
+        if imported.pretrained.task is not None:
+            with_segments = not imported.pretrained.model.sizes.no_segments
+            check_template(imported.folder, imported.order.tolist(), with_segments)
         if warning := other_case(imported.unused, imported.pretrained.tokenizer):
             logger.warning(f"{path}: {warning}")
         return ElectraHubInterface(imported.pretrained)
@@ -280,6 +289,10 @@ class ElectraHubInterface(nn.Module):
             Shapes: (masks, topk) twice.
         """
         model = self._generator("fill_mask")
+        if not 1 <= topk <= len(self.symbols):
+            raise InputError(
+                f"topk must lie between 1 and the {len(self.symbols):,} entries of the vocabulary, got {topk}"
+            )
 
         def best(batch: Tensor) -> Tensor:
             padding_mask, segments = self._masks(batch)
@@ -336,7 +349,7 @@ class ElectraHubInterface(nn.Module):
         Args:
             head: its name; fairseq's tasks call theirs ``sentence_classification_head``. ``labels`` has the
                 names of its classes.
-            tokens: rows.
+            tokens: rows; of text as in training: no blanks around it, and ``<unk>`` where it is empty.
             return_logits: return the scores themselves, not log-probabilities.
 
         Returns:
@@ -364,7 +377,11 @@ class ElectraHubInterface(nn.Module):
             logits, _ = model(batch, classification_head_name=head)
             return logits if return_logits else kind.log_probabilities(logits)
 
-        return self._compute(tokens, scores, of_tokens=False)
+        if isinstance(tokens, Tensor):
+            return self._compute(tokens, scores, of_tokens=False)
+        rows = self._rows(tokens if isinstance(tokens, list) else [tokens], as_tuned=True)
+        results = self._compute(rows, scores, of_tokens=False)
+        return results if isinstance(tokens, list) else torch.stack(results)
 
     @property
     def mask(self) -> int:
@@ -417,8 +434,8 @@ class ElectraHubInterface(nn.Module):
     def _check_pretraining(self, method: str) -> None:
         if isinstance(self.model, EncoderWithHeads):
             raise InputError(
-                f"{method} needs a pre-training checkpoint; this is a fine-tuned encoder, without generator"
-                " and discriminator head"
+                f"{method} needs a pre-training checkpoint, and this is a fine-tuned encoder, without"
+                " generator and discriminator head; give the checkpoint of its pre-training"
             )
 
     def _check_trained(self, method: str, part: str) -> None:
@@ -441,25 +458,32 @@ class ElectraHubInterface(nn.Module):
         self.check_length(row.shape[1])
         return row.to(self.device, torch.int64)
 
-    def _rows(self, tokens: list[Text | Tensor]) -> list[Tensor]:
-        """Rows (T,) of a list; all its text is cut into pieces at once."""
+    def _rows(self, tokens: list[Text | Tensor], as_tuned: bool = False) -> list[Tensor]:
+        """Rows (T,) of a list; all its text is cut into pieces at once.
+
+        Args:
+            tokens: texts and rows.
+            as_tuned: make rows of text as fine-tuning does: no blanks around it, and an empty one is
+                ``<unk>``.
+        """
         texts = [
             (text,) if isinstance(text, str) else text for text in tokens if not isinstance(text, Tensor)
         ]
         encodings = iter(
             self.tokenizer.encode_batch_fast(
-                [part for text in texts for part in text], add_special_tokens=False
+                [part.strip() if as_tuned else part for text in texts for part in text],
+                add_special_tokens=False,
             )
         )
+        empty = [UNK_ID] if as_tuned else []
         rows = []
         for each in tokens:
             if isinstance(each, Tensor):
                 rows.append(each)
             else:
                 parts = 1 if isinstance(each, str) else len(each)
-                rows.append(
-                    torch.tensor([BOS_ID, *(i for _ in range(parts) for i in [*next(encodings).ids, EOS_ID])])
-                )
+                ids = [next(encodings).ids or empty for _ in range(parts)]
+                rows.append(torch.tensor([BOS_ID, *(i for part in ids for i in [*part, EOS_ID])]))
             self.check_length(len(rows[-1]))
         return rows
 

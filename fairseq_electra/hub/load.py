@@ -15,20 +15,19 @@ from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
-from fairseq_electra.finetuning.info import TASK_FILE, TaskInfo, read_task_info
+from fairseq_electra.finetuning.info import TASK_FILE, TUNED_FOR, TaskInfo, task_info, tuned_for
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.finetuning.sentences import PREDICTION
-from fairseq_electra.pretraining.dictionary import dictionary_digest, read_symbols, read_vocabulary
+from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.languages import vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import (
-    DICTIONARY_FILE,
-    LEADING,
     TOKENIZER_FILE,
     load_wordpiece,
     symbols_of,
 )
 
 INITIALISED = "initialised"  # in a checkpoint's extra_state
+Known = tuple[list[str], TaskInfo | None]  # a list of labels, and a task
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Pretrained:
     labels: dict[str, list[str]] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
     cut_to: int | None = None
-    settings: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     threshold: float | None = None
 
     @property
@@ -136,9 +135,12 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     check_dictionary(tensors, version_of(dictionary_digest(symbols)))
     del tensors["dictionary_version"]
     labels: dict[str, list[str]] = {}
+    extra = state.get("extra_state") or {}
+    known: list[Known] = []
     model: Generator | Discriminator | EncoderWithHeads
     if name == "electra_encoder":
         model = EncoderWithHeads(**encoder_arguments({**saved, "autocast": "none"}, len(symbols)))
+        known = _tuned_for(path, data, extra)
         kind = KINDS.get(str(task.get("_name")), KINDS[PREDICTION])
         tensors_of_heads = {
             key.removeprefix(HEADS_PREFIX): tensor
@@ -154,17 +156,15 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
             model.register_head(
                 head, kind.head_for(head_tensors, model.sizes.hidden_size, model.head_dropout, model.pooling)
             )
-            labels[head] = read_labels([path.parent, data], kind.number_of_labels(head_tensors))
+            labels[head] = read_labels(known, kind.number_of_labels(head_tensors))
     else:
         model = build(saved, len(symbols))
     check_tensors(tensors, model.state_dict())
     model.load_state_dict(tensors)
     history = state.get("optimizer_history") or [{}]
-    infos = [
-        read_task_info(folder) for folder in (path.parent, data) if labels and (folder / TASK_FILE).is_file()
-    ]
+    infos = [task for _, task in known if labels and task]
     updates = int(history[-1].get("num_updates", 0))
-    initialised = list((state.get("extra_state") or {}).get(INITIALISED, ()))  # which training takes away
+    initialised = list(extra.get(INITIALISED, ()))  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
     info = infos[0] if infos else None
     return Pretrained(
@@ -172,20 +172,31 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     )
 
 
-def read_labels(folders: list[Path], number: int) -> list[str]:
-    """Return a head's labels, from the first file that has as many labels as the head.
+def read_labels(known: list[Known], number: int) -> list[str]:
+    """Return a head's labels: the first list of labels, or else of a task, that has as many as the head.
 
-    Each ``label/dict.txt`` is tried, then each ``task.json``; if none fits: LABEL_0, LABEL_1, ...
+    LABEL_0, LABEL_1, ... where none fits.
     """
     if not number:
         return []
-    for path in (folder / "label" / DICTIONARY_FILE for folder in folders):
-        if not path.is_file():
-            continue
-        labels = [label for label in read_symbols(path)[len(LEADING) :] if not label.startswith("madeupword")]
-        if len(labels) == number:
-            return labels
-    for folder in folders:
-        if (folder / TASK_FILE).is_file() and len(read_task_info(folder).labels) == number:
-            return list(read_task_info(folder).labels)
+    for listed, task in known:
+        for labels in (listed, task.labels if task else ()):
+            if len(labels) == number:
+                return list(labels)
     return [f"LABEL_{i}" for i in range(number)]
+
+
+def _tuned_for(path: Path, data: Path, extra: dict[str, Any]) -> list[Known]:
+    """Return the labels and the task that a checkpoint holds.
+
+    Of older and of imported checkpoints, which do not, those of its folder, and of its data's.
+    """
+    sources = (
+        {path: extra[TUNED_FOR]}
+        if TUNED_FOR in extra
+        else {folder / TASK_FILE: tuned_for(folder) for folder in (path.parent, data)}
+    )
+    return [
+        (each["labels"], task_info(each["task"], source) if each["task"] else None)
+        for source, each in sources.items()
+    ]

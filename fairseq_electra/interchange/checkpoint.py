@@ -25,7 +25,7 @@ def checkpoint_state(
     data: str,
     max_length: int,
     task: TaskInfo | None = None,
-    settings: Mapping[str, int] | None = None,
+    settings: Mapping[str, Any] | None = None,
     initialised: Sequence[str] = (),
 ) -> dict:
     """Return what fairseq-train would save for a model that it has not trained.
@@ -94,7 +94,7 @@ def _of_pretraining() -> dict[str, dict]:
     }
 
 
-def _of_finetuning(task: TaskInfo, head: str, settings: Mapping[str, int]) -> dict[str, dict]:
+def _of_finetuning(task: TaskInfo, head: str, settings: Mapping[str, Any]) -> dict[str, dict]:
     options = {"_name": task.kind, "classification_head_name": head}  # task and criterion have one name
     not_in_task_file = {name: settings[name] for name in ("max_answer_length",) if name in settings}
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TASK_FILE
+from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.hub.network_files import Network
 from fairseq_electra.interchange import parity
 from fairseq_electra.interchange.checkpoint import checkpoint_state
@@ -100,6 +101,8 @@ def _report(imported: Imported, checkpoint: Path, seed: int) -> list[str]:
         roles = f"a net fine-tuned for {pretrained.kind}{classes}, head {HEAD}"
     lines = [f"{checkpoint}: {used} tensors of {roles}; {DICTIONARY_FILE} and {TOKENIZER_FILE} beside it"]
     lines += imported.notes
+    if pretrained.task is not None and (note := KINDS[pretrained.kind].counterpart.import_note):
+        lines.append(f"note: {note}")
     lines += [f"not used: {name}: {reason}" for name, reason in imported.unused.items()]
     if pretrained.initialised:
         parts = dict.fromkeys(name.split(".")[0] for name in pretrained.initialised)

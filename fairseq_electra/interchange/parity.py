@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from fairseq_electra.electra.embeddings import DisentangledTokens
 from fairseq_electra.electra.encoder import Encoder, EncoderLayer
 from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
@@ -70,12 +71,15 @@ def rows_of_text(tokenizer: Tokenizer, max_positions: int) -> Tensor:
 def in_double(model: Model) -> Model:
     """Copy one of our models into float64, rounded as a folder of transformers holds it.
 
-    The rounding comes from folding a residual scale and from shifting a head.
+    The rounding comes from folding a residual scale, from shifting a head, and from adding the two parts of a
+    disentangled token table.
     """
     exact = copy.deepcopy(model).double()
     for module in exact.modules():
         if isinstance(module, Encoder):
             round_as_folded(module)
+        elif isinstance(module, DisentangledTokens):
+            module.round_as_saved()
     if isinstance(exact, EncoderWithHeads):
         for head in exact.classification_heads.values():
             last = cast(EncoderLayer, exact.encoder.layers[-1])

@@ -7,8 +7,9 @@ from tokenizers import Tokenizer
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
-from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, TOKENIZER_FILE
 
+OTHER_ROW = "makes another row"
 PARAGRAPHS = 50  # of the built-in English
 SAMPLE = (
     "Don't STOP “quoting” — U.S. prices: $3.14, 50%…",
@@ -85,17 +86,14 @@ def compare_rows(folder: Path, order: list[int], with_segments: bool, is_tuned: 
         InputError: something is, and the network was fine-tuned on it.
     """
     theirs, texts = _load(folder), SAMPLE[:2]
-    first, second = (theirs(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts)
-    bos, eos = order[BOS_ID], order[EOS_ID]
-    row, pair = [bos, *first, eos], theirs(*texts, verbose=False)
-    segments = [0] * len(row) + [1] * (len(second) + 1)
-    difference = None
-    if theirs(texts[0], verbose=False)["input_ids"] != row or pair["input_ids"] != [*row, *second, eos]:
+    pieces = [theirs(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
+    pair = theirs(*texts, verbose=False)
+    rows = theirs(texts[0], verbose=False)["input_ids"], pair["input_ids"]
+    difference = _difference(pieces, rows, pair.get("token_type_ids") if with_segments else None, order)
+    if difference == OTHER_ROW:
         shown = " ".join(map(str, theirs.convert_ids_to_tokens(theirs("a", "b", verbose=False)["input_ids"])))
         difference = f"puts the texts a and b into the row {shown!r}"
-    elif with_segments and pair.get("token_type_ids") != segments:
-        difference = "gives the second text of a pair no segment 1 (token_type_ids)"
-    elif theirs.truncation_side != "right":
+    elif difference is None and theirs.truncation_side != "right":
         difference = "cuts off the beginning of texts that are too long (truncation_side)"
     if difference is None:
         return None
@@ -103,6 +101,62 @@ def compare_rows(folder: Path, order: list[int], with_segments: bool, is_tuned: 
     if is_tuned:
         raise InputError(f"{said}, and the network was fine-tuned on such rows; nothing was written")
     return f"note: {said}"
+
+
+def check_template(folder: Path, order: list[int], with_segments: bool) -> None:
+    """Refuse a fine-tuned model whose ``tokenizer.json`` makes other rows, as :func:`compare_rows` does.
+
+    It needs no transformers. A folder without the file has a vocabulary of BERT's, whose rows are those here.
+
+    Args:
+        folder: transformers'.
+        order: for each of our ids theirs.
+        with_segments: whether the network has segments.
+
+    Raises:
+        InputError: the rows differ.
+    """
+    path = folder / TOKENIZER_FILE
+    theirs = Tokenizer.from_file(str(path)) if path.is_file() else None
+    if theirs is None or theirs.post_processor is None:
+        return
+    theirs.no_truncation()
+    theirs.no_padding()
+    texts = SAMPLE[:2]
+    pair = theirs.encode(*texts)
+    difference = _difference(
+        [theirs.encode(text, add_special_tokens=False).ids for text in texts],
+        (theirs.encode(texts[0]).ids, pair.ids),
+        pair.type_ids if with_segments else None,
+        order,
+    )
+    if difference == OTHER_ROW:
+        difference = f"puts the texts a and b into the row {' '.join(theirs.encode('a', 'b').tokens)!r}"
+    if difference is not None:
+        raise InputError(
+            f"the tokenizer in {folder} {difference}, which is not so here, and the network was fine-tuned on"
+            " such rows; use it by transformers"
+        )
+
+
+def _difference(
+    pieces: list[list[int]], rows: tuple[list[int], list[int]], segments: list[int] | None, order: list[int]
+) -> str | None:
+    """Say how the rows of a text and of a pair differ from those here; None: not at all.
+
+    Args:
+        pieces: of the two texts, without special symbols.
+        rows: of the first text, and of both.
+        segments: of the row of both; None: there are none.
+        order: for each of our ids theirs.
+    """
+    bos, eos = order[BOS_ID], order[EOS_ID]
+    row = [bos, *pieces[0], eos]
+    if rows != (row, [*row, *pieces[1], eos]):
+        return OTHER_ROW
+    if segments is not None and segments != [0] * len(row) + [1] * (len(pieces[1]) + 1):
+        return "gives the second text of a pair no segment 1 (token_type_ids)"
+    return None
 
 
 def _load(folder: Path):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -20,6 +21,7 @@ from fairseq_electra.interchange.modernbert_config import read_pooling
 from fairseq_electra.interchange.names import (
     HEADS,
     ROW_SETTINGS,
+    SCHEME,
     SETTINGS,
     TASK_HEADS,
     Part,
@@ -301,7 +303,7 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
     return Imported(pretrained, model_cfg, order, {head: main}, main.unused)
 
 
-def _settings(main: Network) -> dict[str, int]:
+def _settings(main: Network) -> dict[str, Any]:
     """Read what the export has kept of the fine-tuning's options."""
     settings = main.config.get(SETTINGS, {})
     if not isinstance(settings, dict) or any(
@@ -311,4 +313,8 @@ def _settings(main: Network) -> dict[str, int]:
             f"{main.folder / 'config.json'} has {SETTINGS} {settings!r}; {', '.join(ROW_SETTINGS)} there must"
             " be whole numbers above 0"
         )
-    return {name: value for name, value in settings.items() if name in ROW_SETTINGS}
+    if not isinstance(settings.get(SCHEME, ""), str):
+        raise InputError(
+            f"{main.folder / 'config.json'} has {SETTINGS} {settings!r}; {SCHEME} there must be text"
+        )
+    return {name: value for name, value in settings.items() if name in (*ROW_SETTINGS, SCHEME)}

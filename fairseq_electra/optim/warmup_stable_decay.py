@@ -97,8 +97,10 @@ class WarmupStableDecay(FairseqLRScheduler):
     def __init__(self, cfg: WarmupStableDecayConfig, optimizer):
         super().__init__(cfg, optimizer)
         _check(cfg)
-        self.peak, self.num_updates, self._checks_next_update = cfg.lr[0], 0, False
+        self.peak, self.num_updates = cfg.lr[0], 0
+        self._checks_next_update = self._continues = False  # of the first update after a checkpoint
         self.decay: Optional[Decay] = None
+        self._asked_end = 0  # of the options; 0: they name none
         if not cfg.start_decay:
             total = int(cfg.max_update if cfg.total_num_update is None else cfg.total_num_update)
             if total < 1:
@@ -115,6 +117,7 @@ class WarmupStableDecay(FairseqLRScheduler):
                     "shorten one of them or give a larger --total-num-update"
                 )
             self.decay = Decay(total - updates, updates, False) if updates else None
+            self._asked_end = total
             self._end_run(total)
 
     def rate(self, update: int) -> float:
@@ -156,7 +159,13 @@ class WarmupStableDecay(FairseqLRScheduler):
                 "checkpoint, which is of update "
                 f"{num_updates}; give --start-decay to start it there, or a larger --total-num-update"
             )
-        self._checks_next_update = False
+        if self._continues and self.decay is not None and self.decay.end <= num_updates < self._asked_end:
+            raise InputError(
+                f"the run ended with its decay, from update {self.decay.start} to {self.decay.end}, and this"
+                f" line asks for {self._asked_end}; go on from a checkpoint of update {self.decay.start} or"
+                " before with --continue-once, or begin another schedule with --reset-lr-scheduler"
+            )
+        self._checks_next_update = self._continues = False
         self.optimizer.set_lr(self.rate(num_updates))
         return self.optimizer.get_lr()
 
@@ -181,6 +190,7 @@ class WarmupStableDecay(FairseqLRScheduler):
                 f"{begun.end}; "
                 f"give a checkpoint of update {begun.start} or before"
             )
+        self._continues = True
         self._continue(begun)
 
     def _continue(self, decay: Decay) -> None:

@@ -4,13 +4,12 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.text import is_blank
+from fairseq_electra.files.text import check_reads_twice, is_blank
 from fairseq_electra.pretraining.documents import read_plain
 from fairseq_electra.pretraining.recipes import SHORT_RUNS
 
@@ -95,10 +94,7 @@ def survey(files: Sequence[str], unit_characters: int = UNIT_CHARACTERS) -> Text
         InputError: A file cannot be read twice, or there is too little text for two sets.
     """
     for file in files:
-        if not Path(file).is_file() and (file == "-" or Path(file).exists()):
-            raise InputError(
-                f"{file} is not a file that can be read several times; give plain, .gz or .xz files"
-            )
+        check_reads_twice(file)
     documents, hashes, lengths = 0, array("Q"), array("q")
     for unit in units(files, unit_characters):
         documents += unit.starts_document

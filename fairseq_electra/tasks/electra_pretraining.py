@@ -166,7 +166,10 @@ class ElectraPretrainingTask(FairseqTask):
         self._begin_step()
         if self.mask_rate.schedule is not None:
             self.masked_share.set_update(update_num, sample["id"].device)
-            sample = thinned(sample, self.mask_rate.schedule.at(update_num), self.dictionary.pad())
+            # where the batches do not divide evenly, a process fills up with a batch of the validation set,
+            # whose gradient counts nothing
+            if "slot_ranks" in sample:
+                sample = thinned(sample, self.mask_rate.schedule.at(update_num), self.dictionary.pad())
         with torch.autograd.profiler.record_function("forward"), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
         if ignore_grad:

@@ -3,11 +3,15 @@
 import gzip
 import io
 import json
+import os
 
 import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.inputs import read_inputs, texts_in
+from fairseq_electra.files.quotes import warn_of_quotes
+from fairseq_electra.files.table import Columns, has_labels, read_rows
+from fairseq_electra.finetuning.words.read import has_tags
 
 RECORDS = [{"id": 1, "second": "a\tb", "first": "one\ntwo"}, {"first": "x", "second": ""}]
 TEXTS = [("one\ntwo", "a\tb"), ("x", "")]
@@ -96,13 +100,50 @@ def test_tables_give_the_texts_of_their_columns(tmp_path):
     ]
     tsv = write(tmp_path / "a.tsv", "id\tfirst\tsecond\n1\tone\t two\n")
     assert list(read_inputs(tsv, ("second", "first"), named=True)) == [(" two", "one")]
-    assert list(read_inputs(tsv, ("second", "first"))) == [
-        "id\tfirst\tsecond",
-        "1\tone\t two",
-    ], "lines of pairs, as without a name"
+    assert list(read_inputs(tsv, ("second", "first"))) == [(" two", "one")]
     tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
     assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
     with pytest.raises(
         InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"
     ):
         list(read_inputs(tmp_path / "a.csv"))
+
+
+def test_a_tsv_that_names_the_columns_is_read_by_them_and_others_line_by_line(tmp_path):
+    named = write(tmp_path / "a.tsv", "id\tsecond\tfirst\n1\tb\ta\n")
+    assert list(read_inputs(named, ("first", "second"))) == [("a", "b")]
+    assert list(read_inputs(named, ("first", "third"))) == ["id\tsecond\tfirst", "1\tb\ta"]
+    plain = write(tmp_path / "a.txt", "first\tsecond\na\tb\n")
+    assert list(read_inputs(plain, ("first", "second"))) == ["first\tsecond", "a\tb"]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_an_empty_line_of_a_single_column_is_an_empty_text_but_for_those_at_the_end(tmp_path, name):
+    path = write(tmp_path / name, "text\nthe cat\n\n\nthe dog\n\n")
+    texts = list(read_inputs(path, ("text",), named=True))
+    assert texts == [("the cat",), ("",), ("",), ("the dog",)]
+    columns = Columns(("text",))
+    assert [number for number, _ in read_rows(path, columns)] == [2, 3, 4, 5]
+
+
+def test_a_file_that_is_read_twice_must_not_be_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe.tsv"
+    os.mkfifo(pipe)
+    columns = Columns(("text",), "label")
+    for path in (pipe, "-"):
+        with pytest.raises(InputError, match=f"^{path} is not a file that can be read several"):
+            has_labels(path, columns)
+        with pytest.raises(InputError, match="is not a file that can be read several times"):
+            has_tags(path)
+        warn_of_quotes(path, columns)  # reads nothing, or it would wait
+
+
+def test_names_of_columns_that_the_file_has_itself_are_refused(tmp_path):
+    path = write(tmp_path / "a.tsv", "text\tlabel\na\tb\n")
+    columns = Columns(("text",), "label", header=("text", "label"))
+    with pytest.raises(InputError, match=r"a\.tsv: its first line names the columns, as --header does"):
+        list(read_rows(path, columns))
+    records = write(tmp_path / "a.jsonl", '{"text": "a", "label": "b"}\n')
+    for given, option in ((columns, "--header"), (Columns(("text",), "label", quoted=True), "--quoted")):
+        with pytest.raises(InputError, match=f"^{option} is for a TSV, and .*a.jsonl holds JSON lines"):
+            list(read_rows(records, given))

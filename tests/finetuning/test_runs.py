@@ -10,7 +10,11 @@ from fairseq_electra.finetuning.runs import DIVERGED, trouble_of
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (FloatingPointError("gradients are Nan/Inf"), DIVERGED + "FloatingPointError: gradients are Nan/Inf"),
+        (
+            FloatingPointError("gradients are Nan/Inf"),
+            DIVERGED + "gradients are Nan/Inf; use a lower --lr or a longer --warmup-updates, and look at the"
+            " rows in nonfinite_rows.json of --save-dir if that does not help",
+        ),
         (DivergedError("--autocast fp16: losses overflow"), DIVERGED + "--autocast fp16: losses overflow"),
         # as a process that was spawned hands it on
         (

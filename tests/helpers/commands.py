@@ -35,6 +35,18 @@ def run(command, cwd=None, check=True, env=None, **kwargs) -> subprocess.Complet
     return checked(done, check)
 
 
+def with_options(arguments, more) -> list:
+    """Return arguments with further options; one that stands in both has the value of the second."""
+    values = iter(arguments)
+    named, kept = {str(word) for word in more if str(word).startswith("--")}, []
+    for word in values:
+        if str(word) in named:
+            next(values)
+        else:
+            kept.append(word)
+    return [*kept, *more]
+
+
 def checked(done: subprocess.CompletedProcess, check=True) -> subprocess.CompletedProcess:
     """Return a finished process, which must have succeeded where check says so."""
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -14,6 +14,7 @@ from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_argumen
 from fairseq_electra.finetuning.sentences.head import SentenceHead
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.interchange.export_transformers import export_transformers
+from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, UNK_ID
 from tests.helpers.commands import run
 from tests.helpers.small_model import TINY_NET
 from tests.helpers.training import train_here
@@ -214,9 +215,12 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     scores = hub.predict("mnli", TEXTS)
     for text, found in zip(TEXTS, scores, strict=True):
         row = hub.encode(*([text] if isinstance(text, str) else text))[None]
+        if text == "":  # as fine-tuning reads it
+            row = torch.tensor([[BOS_ID, UNK_ID, EOS_ID]])
         expected, _ = model(row, classification_head_name="mnli")
         assert (found - expected[0].log_softmax(-1)).abs().max() < 1e-12
     assert hub.predict("mnli", TEXTS[0], return_logits=True).shape == (1, 3)
+    assert torch.equal(hub.predict("mnli", f"  {TEXTS[2]}\n"), hub.predict("mnli", TEXTS[2]))
     with pytest.raises(InputError, match="needs a pre-training checkpoint"):
         hub.detect_replaced("text")
     model.register_head("similarity", SentenceHead(model.sizes.hidden_size, 1, 0.1))

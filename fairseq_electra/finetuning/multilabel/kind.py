@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kind import TaskKind, refuse_answer_options
@@ -38,9 +39,13 @@ class LabelCounterpart(SentenceCounterpart):
         """See :meth:`Counterpart.accepts`; a config.json that does not say is of another kind."""
         return config.get("problem_type") == self.problem_type(classes)
 
-    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
+    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """See :meth:`Counterpart.read_info`; one score is that of a label as well."""
-        return info
+        return replace(info, scheme=settings.get("scheme", ""))
+
+    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`Counterpart.settings`."""
+        return super().settings(info, options) | {"scheme": info.scheme if info else ""}
 
 
 class MultiLabelClassification(TaskKind):

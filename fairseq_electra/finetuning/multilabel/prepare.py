@@ -23,6 +23,7 @@ from fairseq_electra.finetuning.preparation import (
 from fairseq_electra.finetuning.sentences.prepare import (
     are_too_many,
     check_names,
+    empty_texts,
     warn_of_quoted_cells,
     without_label,
 )
@@ -75,6 +76,8 @@ def prepare_multi_label(
         raise InputError("--multi-label needs --text COLUMN, --label COLUMN and --train FILE beside it")
     if len(text) > 2:
         raise InputError(f"--text names {len(text)} columns; a row holds one sentence or a pair")
+    if label in text:
+        raise InputError(f"--label {label!r} is a column of --text as well; name the column with the labels")
     if not label_separator.strip(" "):
         raise InputError(
             f"--label-separator {label_separator!r}: give what stands between labels, such as ',' or ';'"
@@ -136,6 +139,7 @@ def _write(
     ]
     cut = sum(finished.shortened.values())
     more = f"; {cut:,} cut to {info.max_positions} tokens" if cut else ""
+    more += empty_texts(example.texts for examples in splits.values() for example in examples)
     more += "".join(
         f"; {split} has no labels" for split, examples in splits.items() if examples[0].labels is None
     )

@@ -45,7 +45,7 @@ class AnswerCounterpart(Counterpart):
         """See :meth:`Counterpart.entries`."""
         return {} if info is None else {UNANSWERABLE_ENTRY: info.unanswerable}
 
-    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, int]:
+    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`Counterpart.settings`."""
         max_answer_length = int(options.get("max_answer_length", MAX_ANSWER_LENGTH))
         return super().settings(info, options) | {"max_answer_length": max_answer_length}
@@ -54,7 +54,7 @@ class AnswerCounterpart(Counterpart):
         """See :meth:`Counterpart.read_labels`; there are none."""
         return []
 
-    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
+    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """See :meth:`Counterpart.read_info`.
 
         Raises:

@@ -75,6 +75,11 @@ class ChoiceCounterpart(Counterpart):
         **linear_names("dense", "sequence_summary.summary"),
         **linear_names("prediction", "classifier"),
     }
+    note = "A row is a choice and then its context: `tokenizer(choices, [context] * len(choices))`."
+    import_note = (
+        "a row is read as a choice and then its context; a model whose training put the context first, as"
+        " transformers' run_swag.py does, gives other scores here than there"
+    )
 
     def check(self, config: dict, family: str, classes: int, source: Path) -> None:
         """See :meth:`Counterpart.check`."""

@@ -17,7 +17,6 @@ PLAIN_FILES: dict[str, tuple[str, ...]] = {
     "valid": ("dev.tsv",),
     "test": ("test.tsv",),
 }
-MRPC_HEADER = ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")
 
 
 @dataclass(frozen=True)
@@ -145,17 +144,17 @@ def _original_mrpc(folder: Path) -> dict[str, list[Example]]:
     )
     if not (train.is_file() and ids.is_file()):
         return {}
-    columns = Columns(("#1 ID", "#2 ID", "#1 String", "#2 String"), "Quality", MRPC_HEADER)
+    columns = Columns(("#1 ID", "#2 ID", "#1 String", "#2 String"), "Quality")
     held_out = {
         example.texts
         for example in read_examples(ids, Columns(("#1 ID", "#2 ID"), header=("#1 ID", "#2 ID")))
     }
     examples: dict[str, list[Example]] = {"train": [], "valid": []}
-    for example in read_examples(train, columns)[1:]:
+    for example in read_examples(train, columns):
         split = "valid" if example.texts[:2] in held_out else "train"
         examples[split].append(Example(example.texts[2:], example.label, example.place))
     if test.is_file():
         examples["test"] = [
-            Example(example.texts[2:], None, example.place) for example in read_examples(test, columns)[1:]
+            Example(example.texts[2:], None, example.place) for example in read_examples(test, columns)
         ]
     return examples

@@ -1,6 +1,6 @@
 """Folders of tasks on sentences, from GLUE, SWAG, RACE, or files with named columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +164,8 @@ def prepare_text(
         raise InputError("--text needs --label COLUMN and --train FILE beside it")
     if len(text) > 2:
         raise InputError(f"--text names {len(text)} columns; a row holds one sentence or a pair")
+    if label in text:
+        raise InputError(f"--label {label!r} is a column of --text as well; name the column with the labels")
     columns = Columns(tuple(text), label, tuple(header) or None, quoted=quoted, numbers=regression)
     if regression and labels:
         raise InputError(
@@ -246,6 +248,12 @@ def _examples(path: AnyPath, columns: Columns, may_lack_labels: bool, faults: Fa
     return examples
 
 
+def empty_texts(examples: Iterable[Sequence[str]]) -> str:
+    """Say how many texts are empty, which are read as ``<unk>``; empty if none is."""
+    number = sum(not text.strip() for texts in examples for text in texts)
+    return f"; {number:,} texts are empty" if number else ""
+
+
 def without_label(columns: Columns) -> Columns:
     """Return the columns of a file without labels."""
     header = tuple(name for name in columns.header if name != columns.label) if columns.header else None
@@ -275,6 +283,7 @@ def _write(
     )
     cut = sum(finished.shortened.values())
     more = (f"; {cut:,} cut to {info.max_positions} tokens" if cut else "") + f"; {unknown}"
+    more += empty_texts(example.texts for examples in splits.values() for example in examples)
     more += "".join(
         f"; {split} has no labels" for split, examples in splits.items() if examples[0].label is None
     )

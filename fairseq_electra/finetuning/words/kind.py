@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.counterpart import Counterpart, linear_names
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.finetuning.kind import TaskKind, refuse_answer_options
 from fairseq_electra.finetuning.words import TAGGING
+from fairseq_electra.finetuning.words.tags import SCHEMES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +40,19 @@ class TagCounterpart(Counterpart):
         ' aggregation_strategy="first")`.'
     )
 
-    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, int], source: Path) -> TaskInfo:
+    def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """See :meth:`Counterpart.read_info`."""
-        return replace(super().read_info(info, config, settings, source), stride=settings.get("stride", 0))
+        scheme = settings.get("scheme", "")
+        if scheme not in ("", *SCHEMES):
+            raise InputError(
+                f"{source} has the scheme {scheme!r} of tags, and there are {', '.join(SCHEMES)}"
+            )
+        info = super().read_info(info, config, settings, source)
+        return replace(info, stride=settings.get("stride", 0), scheme=scheme)
+
+    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See :meth:`Counterpart.settings`."""
+        return super().settings(info, options) | {"scheme": info.scheme if info else ""}
 
 
 class TokenClassification(TaskKind):

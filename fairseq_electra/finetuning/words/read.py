@@ -10,6 +10,7 @@ from pathlib import Path
 from fairseq_electra.errors import ExampleError, InputError
 from fairseq_electra.files.faults import STRICT, Faults
 from fairseq_electra.files.table import source_name
+from fairseq_electra.files.text import check_reads_twice
 from fairseq_electra.finetuning.words.columns import FIRST_AND_LAST, WordColumns, cells_of, word_lines
 from fairseq_electra.finetuning.words.tags import BIO, Entity, TagError, entities_of
 
@@ -54,6 +55,7 @@ def read_conll(
             cannot stand where it does, or there is no sentence; names the line.
     """
     sentences, open_sentence, before = list[Sentence](), _Open(), len(faults.errors)
+    width = 0  # of the first word's line
     for number, line, cells, ends in word_lines(path, columns, scheme):
         if ends:
             with faults:
@@ -63,6 +65,14 @@ def read_conll(
             open_sentence.broken = True
             with faults:
                 word, tag = _word_and_tag(line, cells, tagged, columns, f"{path}, line {number}")
+                width = width or len(cells)
+                if tagged and not columns.tag and len(cells) != width:
+                    message = (
+                        f"{path}, line {number}: {line[:80]!r} has {len(cells)} columns, where the first word"
+                        f" has {width}, so the last may not be its tag; write all of them, or give"
+                        " --tag-column"
+                    )
+                    raise ExampleError("with another number of columns", message)
                 open_sentence.words.append(word)
                 open_sentence.tags += [tag] if tag else []
                 open_sentence.lines.append(number)
@@ -101,7 +111,11 @@ def has_tags(path: str | Path, scheme: str = BIO, columns: WordColumns = FIRST_A
     """Tell by its first word whether a file has tags; one without words counts as if it had.
 
     Arguments as :func:`read_conll`.
+
+    Raises:
+        InputError: the file cannot be read a second time.
     """
+    check_reads_twice(path)
     words = (line.cells for line in word_lines(path, columns, scheme) if line.cells is not None)
     return next((columns.tag_in(cells) is not None for cells in words), True)
 

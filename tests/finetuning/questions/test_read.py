@@ -13,7 +13,7 @@ from fairseq_electra.finetuning.questions.folder import (
     write_question_folder,
 )
 from fairseq_electra.finetuning.questions.read import Question, Squad, read_squad
-from tests.helpers.commands import electra_here
+from tests.helpers.commands import electra_here, with_options
 from tests.helpers.squad_files import CONTEXT, asked, squad, written
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
@@ -307,9 +307,8 @@ def test_prepare_squad_refuses_a_bad_file_and_writes_nothing(tmp_path, vocabular
 )
 def test_prepare_squad_refuses_unusable_options(tmp_path, vocabulary, more, sentence):
     good = written(tmp_path / "good.json", squad(asked()))
-    status, _, said = electra_here(
-        "prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good, *more
-    )
+    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--squad", "--train", good]
+    status, _, said = electra_here("prepare", *with_options(given, more))
     assert status == 1 and len(said.strip().splitlines()) == 1 and sentence in said, said
     assert list(tmp_path.iterdir()) == [good]
 

@@ -87,7 +87,7 @@ def test_swags_splits_and_a_test_set_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{SWAG_HEADER}\n0,v,1,s,A.,B,gold,a.,b.,c.\n", "{}, line 2: 10 columns, not 11; quote cells that"),
+        (f"{SWAG_HEADER}\n0,v,1,s,A.,B,gold,a.,b.,c.\n", "{}, line 2: 10 columns, not 11; write all of them"),
         (
             f"{SWAG_HEADER},label\n{QUOTED}2,v,1,s,A.,B,gold,a.,b.,c.,d.,0,9\n",
             "{}, line 5: 13 columns, not 12; quote cells",

@@ -310,7 +310,7 @@ GOOD = '{"first": "A", "second": "B", "label": "x"}\n'
             "{} has no column 'first', its first line names 'second', 'label'; name one",
         ),
         ("a.tsv", "first\tsecond\tlabel\tlabel\nA\tB\tx\ty\n", "{} has several columns 'label'"),
-        ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; a cell cannot hold a tab"),
+        ("a.tsv", HEAD + "A\tB\tx\n\nA\tB\n", "{}, line 4: 2 columns, not 3; write all of them"),
         ("a.tsv", HEAD + "A\tB\tx\ty\n", "{}, line 2: 4 columns, not 3; a cell cannot hold a tab"),
         (
             "a.tsv",
@@ -417,7 +417,7 @@ def test_a_csv_without_a_header_is_cut_into_as_many_columns_as_are_named(tmp_pat
         (
             "a.csv",
             "first,second,label\nA,B\n",
-            "{}, line 2: 2 columns, not 3; quote cells that hold the delimiter",
+            "{}, line 2: 2 columns, not 3; write all of them",
         ),
         ("a.csv", 'first,second,label\nA,"B,x\n', "{}, line 2: not a CSV with quotes"),
         ("a.csv", "", "{} is empty, or its first line is"),

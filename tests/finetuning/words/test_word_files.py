@@ -22,7 +22,7 @@ from fairseq_electra.finetuning.words.tags import (
     PLAIN_TAG_METRICS,
     Entity,
 )
-from tests.helpers.commands import electra_here
+from tests.helpers.commands import electra_here, with_options
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ner" / "wnut17" / "dev.conll"
 GERMEVAL = """#\thttp://de.wikipedia.org/wiki/Manfred_Korfmann [2009-10-17]
@@ -351,13 +351,10 @@ def test_parts_of_speech_are_prepared_and_scored_by_accuracy_and_macro_f1(tmp_pa
 def test_options_and_tags_that_cannot_be_are_refused(tmp_path, vocabulary, more, sentence):
     files = {"--valid": "a\tVERB\n", "--train": "a\t<s>\nb\tX\n"}
     train = write(tmp_path / "train.conll", "a\tNOUN\n" if "none" in more else "a\tO\n")
-    given = [
-        *["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train],
-        *more,
-    ]
+    given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--conll", "--train", train]
     if more[-1] in files:
-        given.append(write(tmp_path / f"{more[-1][2:]}.conll", files[more[-1]]))
-    status, _, said = electra_here(*given)
+        more = [*more, write(tmp_path / f"{more[-1][2:]}.conll", files[more[-1]])]
+    status, _, said = electra_here("prepare", *with_options(given, more))
     assert (
         status == 1 and len(said.splitlines()) == 1 and sentence in said and not (tmp_path / "bin").exists()
     ), said
