@@ -113,9 +113,9 @@ class Maker:
             raise InputError(
                 f"{path} holds the cell {result.get('cell')}; give the file that name, or remove it"
             )
-        if result.get("budget") != cell.budget:
+        if result.get("budget", cell.budget) != cell.budget:  # a run that diverged has none
             raise InputError(
-                f"{path} was made with a budget of {result.get('budget')!r} tokens, and the plan has"
+                f"{path} was made with a budget of {result['budget']!r} tokens, and the plan has"
                 f" {cell.budget!r}; remove the file, or give the plan that budget"
             )
         if any("points" not in score for score in result.get("blimp", {}).values()):

@@ -2,14 +2,15 @@ import argparse
 import os
 import re
 import statistics
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from fairseq_electra import cli
-from fairseq_electra.cli.launch import add_arguments, placement, run_torchrun
-from fairseq_electra.errors import InputError
+from fairseq_electra.cli.launch import add_arguments, placement, run, run_torchrun
+from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
 from tests.helpers.commands import electra_process, fairseq
 from tests.helpers.ranks import free_port
 from tests.helpers.small_model import TINY_NET
@@ -187,3 +188,28 @@ def test_launch_joins_two_machines_in_one_run(tmp_path, data_bin):
         done = [run.result() for run in runs]
     assert [d.returncode for d in done] == [0, 0], done[0].stderr[-2000:]
     assert "2 processes have joined" in done[0].stdout + done[0].stderr
+
+
+@pytest.mark.parametrize(
+    ("notes", "kind", "said"),
+    [
+        ({"0.DivergedError": "losses overflow"}, DivergedError, "losses overflow"),
+        ({"1.NotWrittenError": "disk full", "0.joined": ""}, InputError, "disk full"),
+        ({"0.InputError": "a", "1.RunCollapsedError": "collapsed"}, RunCollapsedError, "collapsed"),
+    ],
+)
+def test_launch_ends_with_what_a_process_has_noted(monkeypatch, notes, kind, said):
+    def noted(arguments, folder):
+        for name, text in notes.items():
+            (folder / name).write_text(text)
+        return "process 0 ended"
+
+    monkeypatch.setattr("fairseq_electra.cli.launch.run_torchrun", noted)
+    monkeypatch.setattr("fairseq_electra.cli.launch.require_training_paths", lambda given: None)
+    arguments = types.SimpleNamespace(
+        command=["fairseq-train", "x"], processes=1, nodes=None, node_rank=None, master_addr=None
+    )
+    monkeypatch.setattr("fairseq_electra.cli.launch.placement", lambda args: [])
+    with pytest.raises(InputError, match=said) as caught:
+        run(arguments)
+    assert type(caught.value) is kind

@@ -8,6 +8,7 @@ from fairseq.registry import REGISTRIES
 
 from fairseq_electra import COMPONENTS
 from fairseq_electra.cli import FOLDER, commands, main, summary_of
+from tests.helpers.commands import electra_here
 
 
 def test_commands_are_the_modules_of_the_folder(tmp_path):
@@ -41,3 +42,22 @@ def test_register_imports_every_module_of_a_folder_of_components(folder):
     assert names and all(f"fairseq_electra.{folder}.{name}" in sys.modules for name in names)
     wordpiece = importlib.import_module("fairseq_electra.tasks.electra_wordpiece").ElectraWordPiece
     assert REGISTRIES["bpe"]["registry"]["electra_wordpiece"] is wordpiece
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["finetune", "--data", "a", "--data", "b"], "--data is given twice; name all its values behind one"),
+        (["finetune", "--seeds", "5", "--seeds", "5"], "--seeds is given twice; leave out all but one"),
+        (["prepare", "--train", "a.tsv", "--valid", "b.tsv", "--train", "c.tsv"], "--train is given twice"),
+    ],
+)
+def test_an_option_that_would_replace_itself_is_refused(given, said):
+    status, _, error = electra_here(*given)
+    assert status == 1 and said in error and len(error.splitlines()) == 1, error
+
+
+def test_an_option_that_is_made_to_be_repeated_may_be(tmp_path):
+    nets = ["--net", f"a={tmp_path}", "--net", "b=absent.pt"]
+    status, _, error = electra_here("finetune", "--data", tmp_path, *nets, "--output", tmp_path / "out")
+    assert status == 1 and "absent.pt" in error

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from fairseq import tasks
 
 from fairseq_electra.finetuning.info import read_task_info
@@ -46,6 +47,14 @@ def tuned(tmp_path_factory, vocabulary, data_bin):
     return folder
 
 
+def without_task(checkpoint):
+    """Make a checkpoint one of before, which did not hold its labels and its task."""
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["extra_state"].pop("tuned_for")["task"]
+    torch.save(state, checkpoint)
+    return checkpoint
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "text", "sentence"),
     [
@@ -82,7 +91,7 @@ def test_predict_warns_if_all_answers_are_the_same(tuned, monkeypatch):
 def test_a_multiple_choice_without_its_description_still_needs_choices(tuned, monkeypatch, tmp_path):
     shutil.copytree(tuned / "choice", tmp_path / "choice")
     (tmp_path / "choice" / "task.json").unlink()
-    checkpoint = tmp_path / "choice" / "checkpoint_last.pt"
+    checkpoint = without_task(tmp_path / "choice" / "checkpoint_last.pt")
     shutil.move(tuned / "choice-bin" / "task.json", tmp_path / "task.json")
     try:
         status, _, said = electra_here("predict", checkpoint, text="alone\n")
@@ -320,3 +329,25 @@ def test_every_example_is_trained_on_and_scored(tuned, tmp_path, folder):
         dataset = task.load_dataset(split)
         batches = task.get_batch_iterator(dataset, max_sentences=32, required_batch_size_multiple=8)
         assert sum(map(len, batches.frozen_batches)) == 3
+
+
+def test_a_checkpoint_keeps_its_labels_and_task_wherever_it_goes(tuned, tmp_path):
+    """Beside another task's files, as after a move, they would be those of the other."""
+    before = from_pretrained(tuned / "pair" / "checkpoint_last.pt")
+    shutil.copytree(tuned / "pair", tmp_path / "moved")
+    dictionary = tmp_path / "moved" / "label" / "dict.txt"
+    assert len(dictionary.read_text().splitlines()) == 2
+    dictionary.write_text("bad 1\ngood 1\n")
+    info = json.loads((tmp_path / "moved" / "task.json").read_text())
+    (tmp_path / "moved" / "task.json").write_text(json.dumps(info | {"name": "another", "inputs": 5}))
+    after = from_pretrained(tmp_path / "moved" / "checkpoint_last.pt")
+    assert after.labels == before.labels and after.task == before.task
+
+
+def test_an_older_checkpoint_has_the_labels_of_the_nearest_folder(tuned, tmp_path):
+    shutil.copytree(tuned / "pair", tmp_path / "old")
+    path = without_task(tmp_path / "old" / "checkpoint_last.pt")
+    (path.parent / "label" / "dict.txt").unlink()
+    info = json.loads((path.parent / "task.json").read_text())
+    (path.parent / "task.json").write_text(json.dumps(info | {"labels": ["near", "far"]}))
+    assert list(from_pretrained(path).labels.values()) == [["near", "far"]]  # not those of the data folder

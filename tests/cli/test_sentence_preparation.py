@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from fairseq_electra.finetuning.info import read_task_info
-from tests.helpers.commands import electra_here
+from tests.helpers.commands import electra_here, with_options
 from tests.helpers.sentence_tasks import PAIRS_TSV, prepare_pairs
 
 
@@ -167,7 +167,7 @@ def test_prepare_glue_checks_folders_before_reading(tmp_path, vocabulary, monkey
         "fairseq_electra.finetuning.sentences.prepare.glue_task", lambda *_: pytest.fail("read")
     )
     given = ["--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE"]
-    status, _, said = electra_here("prepare", *given, *more)
+    status, _, said = electra_here("prepare", *with_options(given, more))
     assert (
         status == 1 and sentence in said and [path.name for path in (tmp_path / "bin").iterdir()] == ["WNLI"]
     )
@@ -189,3 +189,14 @@ def test_prepare_refuses_a_vocabulary_whose_files_differ(files, vocabulary):
     lines = (files / "vocab" / "dict.txt").read_text().splitlines()
     (files / "vocab" / "dict.txt").write_text("\n".join([lines[1], lines[0], *lines[2:]]) + "\n")
     assert_refused(files, prepare_pairs(files, files / "vocab"), "have different ids")
+
+
+def test_empty_texts_are_counted_and_a_label_that_is_a_text_is_refused(tmp_path, vocabulary):
+    for name in ("train", "valid"):
+        (tmp_path / f"{name}.tsv").write_text("text\tclass\na cat\tx\n\ty\n \tx\n")
+    given = ["prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--text", "text"]
+    files = ["--train", tmp_path / "train.tsv", "--valid", tmp_path / "valid.tsv"]
+    status, _, said = electra_here(*given, "--label", "text", *files)
+    assert status == 1 and "--label 'text' is a column of --text as well" in said
+    status, output, said = electra_here(*given, "--label", "class", *files)
+    assert status == 0 and "; 4 texts are empty" in output, output + said

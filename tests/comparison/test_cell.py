@@ -425,3 +425,15 @@ def test_the_report_has_the_rates_before_a_cell_is_done_and_names_what_diverged(
     )
     status, text, _ = electra_here("compare", path, "--output", out, "--report", "--cpu")
     assert status == 0 and "electra-6000-seed1 is in no table: gradients are Nan/Inf" in text
+
+
+def test_a_cell_of_another_budget_of_the_same_name_is_refused(small, tmp_path):
+    maker = Maker(read_plan(small()), tmp_path, on_cpu=True)
+    cell = Cell("electra", 12345678, 1)
+    assert cell.name == Cell("electra", 12345699, 1).name
+    result = {"cell": cell.name, "lr": 3e-3, "settings": maker.settings(cell), "budget": 12345699.0}
+    write_json(maker.file(cell), result)
+    with pytest.raises(
+        InputError, match=r"made with a budget of 12345699\.0 tokens, and the plan has 12345678"
+    ):
+        maker.read(cell)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import types
 
 import numpy as np
 import pytest
@@ -175,3 +176,14 @@ def test_validation_on_training_rows_has_the_last_rate_too(make_task, make_model
     sample = dataset.collater(range(8))
     _, size, _ = task.valid_step(sample, model, criterion_for(task).eval())
     assert size == thinned(sample, 0.1, PAD)["nmasked"] < sample["nmasked"] / 2
+
+
+def test_a_batch_that_only_fills_up_is_not_thinned(make_task, make_model):
+    """fairseq's filling is a batch of the validation set, which has nothing to thin."""
+    task = make_task(**FALLING)
+    model, criterion = make_model(task), criterion_for(task)
+    batch = task.load_dataset("valid").collater([0, 1])
+    assert "slot_ranks" not in batch
+    optimizer = types.SimpleNamespace(backward=lambda loss: loss.backward())
+    loss, _, _ = task.train_step(batch, model, criterion, optimizer, 3, ignore_grad=True)
+    assert loss == 0 and not any(p.grad.any() for p in model.parameters() if p.grad is not None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fairseq_electra.finetuning.info import read_task_info
 from fairseq_electra.finetuning.recipes import arguments, recipe_for
-from tests.helpers.commands import electra, electra_here
+from tests.helpers.commands import electra, electra_here, with_options
 
 SINGLE, PAIR, NUMBERS, CHOICE = "single", "pair", "numbers", "SWAG"
 SIZES = {"train": 48, "valid": 21, "test": 10}
@@ -128,4 +128,5 @@ def prepare_pairs(folder: Path, vocabulary: Path, *more):
         *["--text", "one", "two", "--label", "class", "--train", folder / "train.tsv"],
         *["--valid", folder / "valid.tsv"],
     ]
-    return electra_here("prepare", "--vocab", vocabulary, "--destdir", folder / "bin", *given, *more)
+    given = ["--vocab", vocabulary, "--destdir", folder / "bin", *given]
+    return electra_here("prepare", *with_options(given, more))

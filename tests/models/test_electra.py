@@ -1,8 +1,10 @@
+import dataclasses
 import logging
 
 import pytest
 import torch
 
+from fairseq_electra.electra.configuration import build, encoder_sizes
 from fairseq_electra.electra.initialization import INITIALIZER_RANGE
 from fairseq_electra.electra.size_table import MODEL_SIZES, named_sizes
 from fairseq_electra.errors import InputError
@@ -197,3 +199,16 @@ def test_half_precision_weights_leave_the_stream_of_a_pre_norm_net_in_float32(ma
 def test_generator_widths_that_cannot_be(size, width, message):
     with pytest.raises(InputError, match=message):
         named_sizes(size).generator(width, 1.0)
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"generator_num_attention_heads": 2, "generator_intermediate_size": 40}]
+)
+def test_a_masked_language_model_has_the_sizes_named(positions, changes):
+    named = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96, "num_hidden_layers": 2}
+    options = {"model_size": "tiny", "positions": positions, "objective": "mlm", **named}
+    expected = encoder_sizes(options)
+    if changes:
+        expected = dataclasses.replace(expected, num_attention_heads=2, intermediate_size=40)
+    assert build({**options, **changes}, 50).sizes == expected

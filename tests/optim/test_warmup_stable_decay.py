@@ -229,3 +229,16 @@ def test_a_decay_that_would_have_begun_before_the_checkpoint_is_refused_but_not_
         resumed(long.state_dict(), 35, total_num_update=40, decay_updates=10, **OPTIONS)
     fresh, _ = scheduler_for(total_num_update=40, decay_updates=10, **OPTIONS)
     assert rates_of(fresh, [35]) == pytest.approx([written_out(40, 7, 10, "1-sqrt")[35]])
+
+
+def test_a_run_that_ended_with_its_decay_is_not_made_longer_in_silence():
+    ended, _ = scheduler_for(total_num_update=20, decay_updates=5, **OPTIONS)
+    ended.step_update(20)
+    resumed(ended.state_dict(), 20, total_num_update=20, decay_updates=5, **OPTIONS)  # nothing left to do
+    with pytest.raises(
+        InputError, match="from update 15 to 20, and this line asks for 40; go on from a check"
+    ):
+        resumed(ended.state_dict(), 20, total_num_update=40, decay_updates=5, **OPTIONS)
+    within, _ = scheduler_for(total_num_update=20, decay_updates=5, **OPTIONS)
+    within.step_update(17)
+    resumed(within.state_dict(), 17, total_num_update=40, decay_updates=5, **OPTIONS)  # goes on as it began

@@ -368,3 +368,13 @@ def test_sentences_with_a_word_that_was_cut_are_counted(tmp_path, vocabulary):
     )
     assert status == 0 and "; 1 have a word that was cut to 14 pieces" in output, output + said
     assert read_task_info(tmp_path / "bin").cut == {"train": 1}
+
+
+def test_a_line_without_its_last_column_is_refused_where_the_last_is_the_tag(tmp_path):
+    path = write(tmp_path / "a.conll", "John NNP B-NP B-PER\nran VBD B-VP O\n\nParis NNP B-NP\n")
+    with pytest.raises(
+        InputError, match=r"line 4: 'Paris NNP B-NP' has 3 columns, where the first word has 4"
+    ):
+        read_conll(path, "BIO")
+    short = WordColumns(word=1, tag=3)
+    assert [len(each.words) for each in read_conll(path, "BIO", columns=short)] == [2, 1]
