@@ -232,6 +232,15 @@ def test_predict_is_the_head_on_each_row(pretrained, positions):
     )
 
 
+def test_more_answers_than_the_vocabulary_has_are_refused(pretrained):
+    hub = ElectraHubInterface(pretrained())
+    entries = len(hub.symbols)
+    assert len(hub.fill_mask("a <mask>", topk=entries)) == entries
+    for topk in (0, entries + 1):
+        with pytest.raises(InputError, match=f"between 1 and the {entries:,} entries .*, got {topk}"):
+            hub.fill_mask("a <mask>", topk=topk)
+
+
 def test_hub_refuses_parts_that_the_folder_does_not_hold(tmp_path, pretrained, vocabulary):
     theirs = save_theirs(tmp_path / "theirs", in_their_order(vocabulary), generator=None)
     export_transformers(pretrained(positions="rotary"), tmp_path / "out")

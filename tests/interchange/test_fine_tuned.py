@@ -20,6 +20,7 @@ from fairseq_electra.finetuning.words import TAGGING
 from fairseq_electra.hub.interface import from_pretrained
 from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange import parity
+from fairseq_electra.interchange.export_transformers import export_transformers
 from fairseq_electra.interchange.import_transformers import HEAD, import_transformers
 from fairseq_electra.interchange.transformers_folder import read_folder
 from fairseq_electra.models.electra_encoder import ElectraEncoder, ElectraEncoderConfig
@@ -239,3 +240,46 @@ def test_the_checkpoint_of_an_imported_net_is_exported_with_the_same_head(tmp_pa
         for folder in (made.folder, tmp_path / "out")
     )
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_an_export_keeps_how_labels_are_written(tmp_path, tuned):
+    """Tags that were to be kept as they are would else be made legal, and labels cut at another sign."""
+    for kind, scheme in ((TAGGING, "none"), (TAGGING, "BIOES")):
+        folder = tmp_path / scheme
+        export_transformers(tuned(kind, scheme=scheme), folder)
+        assert read_folder(folder).pretrained.task.scheme == scheme
+    edit(folder / "config.json", fairseq_electra={"scheme": "BIOS"})
+    with pytest.raises(InputError, match="has the scheme 'BIOS' of tags, and there are BIO"):
+        read_folder(folder)
+    edit(folder / "config.json", fairseq_electra={"scheme": 3})
+    with pytest.raises(InputError, match=r"'scheme': 3}; scheme there must be text"):
+        read_folder(folder)
+
+
+def test_a_folder_whose_tokenizer_makes_other_rows_is_refused_where_it_is_used(tmp_path, make_theirs):
+    """It would answer by rows that the model was not fine-tuned on."""
+    made = make_theirs(generator=None, class_name="ElectraForSequenceClassification")
+    assert from_pretrained(made.folder).labels
+    path = made.folder / "tokenizer.json"
+    whole = json.loads(path.read_text())
+    separator = {"SpecialToken": {"id": "[SEP]", "type_id": 0}}
+    for change, said in (
+        (lambda pair: pair.insert(2, separator), r"puts the texts a and b into the row '\[CLS\] a"),
+        (lambda pair: [next(iter(part.values())).update(type_id=0) for part in pair], "no segment 1"),
+    ):
+        changed = json.loads(json.dumps(whole))
+        change(changed["post_processor"]["pair"])
+        path.write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=f"{said}.* the network was fine-tuned on such rows"):
+            from_pretrained(made.folder)
+    path.write_text(json.dumps(whole))
+    with pytest.raises(InputError, match="a vocabulary's folder, v, is for a checkpoint"):
+        from_pretrained(made.folder, vocabulary="v")
+
+
+def test_the_order_of_a_row_of_multiple_choice_is_said(tmp_path, make_theirs, tuned):
+    made = make_theirs(generator=None, class_name="ElectraForMultipleChoice")
+    lines = import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    assert any(line.startswith("note: a row is read as a choice and then its context") for line in lines)
+    export_transformers(tuned(RANKING), tmp_path / "out")
+    assert "A row is a choice and then its context" in (tmp_path / "out" / "README.md").read_text()

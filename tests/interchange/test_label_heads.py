@@ -36,7 +36,7 @@ def inputs_of(rows, order=None):
 def test_a_head_for_labels_is_exported_exactly_and_read_back(tmp_path, pretrained, positions):
     start = pretrained()
     model = encoder_with_head(len(start.symbols), 3, positions=positions)
-    task = TaskInfo("topics", MULTI_LABEL, 1, tuple(LABELS), (), 64)
+    task = TaskInfo("topics", MULTI_LABEL, 1, tuple(LABELS), (), 64, scheme="; ")
     run = {"task": {"_name": MULTI_LABEL}}
     ours = dataclasses.replace(start, model=model, labels={SENTENCE_HEAD: LABELS}, task=task, cfg=run)
     export_transformers(ours, tmp_path / "out")
@@ -59,6 +59,7 @@ def test_a_head_for_labels_is_exported_exactly_and_read_back(tmp_path, pretraine
         back.kind == MULTI_LABEL
         and back.labels == {SENTENCE_HEAD: LABELS}
         and back.task.labels == tuple(LABELS)
+        and back.task.scheme == "; "
     )
 
 

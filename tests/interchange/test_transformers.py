@@ -474,3 +474,14 @@ def test_the_commands_say_what_is_missing_in_one_sentence(tmp_path):
     )
     done = electra("export", "--to", "transformers", tmp_path / "absent.pt", tmp_path / "out", check=False)
     assert done.returncode == 1 and "no such checkpoint" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_the_sum_of_a_disentangled_table_is_compared_as_the_folder_holds_it(tmp_path, pretrained):
+    ours = pretrained(positions="learned", tie_embeddings="gdes")
+    table = ours.model.embeddings.tokens
+    with torch.no_grad():  # parts whose sum float32 rounds
+        table.difference.weight.normal_(generator=torch.Generator().manual_seed(2))
+    exact = parity.in_double(ours.model).embeddings.tokens.weight
+    assert (exact - table.weight.double()).abs().max() < 1e-15
+    lines = export_transformers(ours, tmp_path / "out")
+    assert "largest difference" in lines[-1]
