@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fairseq import options
 
@@ -484,6 +485,22 @@ def test_the_table_of_new_tokens_without_replay():
         for name, digits in (("fixed_auc", 3), ("disc_auc", 3), ("masked_lm_accuracy", 1)):
             cells = " | ".join(f"{column[split][name]:.{digits}f}" for column in figures.values())
             assert f"| {title} | `{name}` | {cells} |" in text
+
+
+def test_the_entities_of_an_adapted_model():
+    found = json.loads((EXAMPLES / "pretraining" / "adapt_ncbi.json").read_text())
+    text = " ".join(page("docs/how-to/adapt.md").split())
+    before, after = (np.array(found["fine_tuning"][name]["test"]) for name in ("before", "adapted"))
+    spreads = [f"{each.mean():.1f} ± {each.std(ddof=1):.1f}" for each in (before, after)]
+    assert "on the test set is {} before and {} after".format(*spreads) in text
+    difference = after - before
+    half = 2.776 * difference.std(ddof=1) / len(difference) ** 0.5  # Student's t of four degrees of freedom
+    mean, low, high = (f"{difference.mean() + by:+.1f}".replace("-", "−") for by in (0, -half, half))
+    assert "difference {} with a 95 % interval from {} to {}".format(mean, low, high) in text
+    figures = [found["figures"][name]["valid"] for name in ("before", "after")]
+    accuracies = [f"{each['masked_lm_accuracy']:.1f}" for each in figures]
+    areas = [f"{each['disc_auc']:.3f}".lstrip("0") for each in figures]
+    assert "{} to {} % right and `disc_auc` {} to {}".format(*accuracies, *areas) in text
 
 
 def test_the_tables_of_generation():
