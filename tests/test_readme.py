@@ -496,7 +496,7 @@ def test_the_entities_of_an_adapted_model():
     difference = after - before
     half = 2.776 * difference.std(ddof=1) / len(difference) ** 0.5  # Student's t of four degrees of freedom
     mean, low, high = (f"{difference.mean() + by:+.1f}".replace("-", "−") for by in (0, -half, half))
-    assert "difference {} with a 95 % interval from {} to {}".format(mean, low, high) in text
+    assert f"difference {mean} with a 95 % interval from {low} to {high}" in text
     figures = [found["figures"][name]["valid"] for name in ("before", "after")]
     accuracies = [f"{each['masked_lm_accuracy']:.1f}" for each in figures]
     areas = [f"{each['disc_auc']:.3f}".lstrip("0") for each in figures]

@@ -14,6 +14,7 @@ text looks like another kind.
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
 from fairseq_electra.cli.vocab import TEXT_HELP
@@ -68,6 +69,12 @@ def run(args: argparse.Namespace) -> None:
             " standard input"
         )
     require(VOCABULARY, args.vocab)
+    for split in splits:
+        if Path(f"{args.destdir}/{split}.idx").exists():
+            raise InputError(
+                f"{args.destdir} holds {split} already, which a run may be reading; name a new --destdir, or"
+                f" remove {split}.bin and {split}.idx"
+            )
     # check all files before hours of work on the first
     require("text", *(file for files in splits.values() for file in files))
     texts = {split: running_text(files, args) for split, files in (splits or {"": ["-"]}).items()}

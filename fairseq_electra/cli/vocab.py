@@ -19,7 +19,7 @@ from fairseq_electra.paths import require
 from fairseq_electra.pretraining.languages import ALPHA, check_language
 from fairseq_electra.pretraining.mixed_text import ACCENTS_ARE_KEPT, sample_languages
 from fairseq_electra.pretraining.prepare import KINDS, SAMPLE, WORDPIECE, RunningText, learn_vocabulary
-from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE
+from fairseq_electra.pretraining.wordpiece import CHARACTER_COVERAGE, TOKENIZER_FILE
 from fairseq_electra.progress import Progress
 
 TEXT_HELP = (
@@ -128,6 +128,11 @@ def run(args: argparse.Namespace) -> None:
     files = [*args.files, *(file for text in texts.values() for file in text.files)]
     if (args.source is None) != bool(files):
         raise InputError("give files with text to learn a vocabulary from, or --from PATH, and not both")
+    if (Path(args.output) / TOKENIZER_FILE).exists():
+        raise InputError(
+            f"{args.output} holds a vocabulary already, whose ids data and checkpoints may have; name a new"
+            " folder"
+        )
     if args.source is not None:
         _check_nothing_is_learned(args)
         take(args.source, args.output)

@@ -61,3 +61,19 @@ def test_an_option_that_is_made_to_be_repeated_may_be(tmp_path):
     nets = ["--net", f"a={tmp_path}", "--net", "b=absent.pt"]
     status, _, error = electra_here("finetune", "--data", tmp_path, *nets, "--output", tmp_path / "out")
     assert status == 1 and "absent.pt" in error
+
+
+def test_a_vocabulary_and_encoded_text_are_not_replaced(tmp_path, vocabulary):
+    """A run may be reading them, and checkpoints may have these ids."""
+    text = tmp_path / "text.txt"
+    text.write_text("Some words of a text.\n" * 20)
+    before = (vocabulary / "tokenizer.json").read_bytes()
+    status, _, error = electra_here("vocab", "--size", 100, "--output", vocabulary, text)
+    assert status == 1 and f"{vocabulary} holds a vocabulary already" in error
+    assert (vocabulary / "tokenizer.json").read_bytes() == before
+    given = ["encode", "--vocab", vocabulary, "--destdir", tmp_path / "bin"]
+    assert electra_here(*given, "--trainpref", text)[0] == 0
+    status, _, error = electra_here(*given, "--validpref", text, "--trainpref", text)
+    assert status == 1 and f"{tmp_path / 'bin'} holds train already" in error
+    assert not (tmp_path / "bin" / "valid.idx").exists()
+    assert electra_here(*given, "--validpref", text)[0] == 0
