@@ -478,8 +478,8 @@ def test_the_table_of_an_adaptation():
     assert f"a `fixed_auc` of {untrained:.3f}".replace(" 0.", " .") in text
 
 
-def test_the_table_of_new_tokens_without_replay():
-    figures = json.loads((EXAMPLES / "pretraining" / "adapt_new_tokens.json").read_text())["figures"]
+def test_the_table_of_an_adaptation_of_a_younger_model():
+    figures = json.loads((EXAMPLES / "pretraining" / "adapt_12m.json").read_text())["figures"]
     text = page("docs/how-to/adapt.md")
     for split, title in (("valid", "PEPs"), ("general", "Wikipedia")):
         for name, digits in (("fixed_auc", 3), ("disc_auc", 3), ("masked_lm_accuracy", 1)):

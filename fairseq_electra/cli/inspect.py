@@ -111,7 +111,7 @@ def load_pretrained(checkpoint: str, data: str):
         )
     overrides: dict = {"data": data, **ON_A_CPU}
     if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
-        overrides["languages"] = None
+        overrides |= {"languages": None, "sampling_alpha": None}
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 
