@@ -49,8 +49,8 @@ def vocab(tmp_path_factory):
 
 
 def test_vocab_tells_its_parts(tmp_path, vocab, noted):
-    given = ["vocab", str(vocab.parent / "text.txt"), "--size", "100", "--output", str(tmp_path)]
-    assert main(given) == 0
+    given = ["vocab", str(vocab.parent / "text.txt"), "--size", "100", "--output"]
+    assert main([*given, str(tmp_path / "one")]) == 0
     assert noted == [
         ("counting the text's characters", "lines", 200, 0),
         ("drawing lines of the text", "lines", 200, 0),
@@ -58,7 +58,7 @@ def test_vocab_tells_its_parts(tmp_path, vocab, noted):
         ("learning pieces", "", 0, 0),
     ]
     noted.clear()
-    assert main([*given, "--sample", "0"]) == 0
+    assert main([*given, str(tmp_path / "two"), "--sample", "0"]) == 0
     assert noted[0] == ("reading the text", "lines", 200, 0) and len(noted) == 3
 
 

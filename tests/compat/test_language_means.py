@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fairseq_electra.compat.language_means import mean_of
+from tests.helpers.commands import electra_here
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.language_folder import write_languages
 from tests.helpers.small_model import TINY_NET
@@ -98,3 +99,15 @@ def test_a_run_resumes_bit_exactly_within_an_epoch(tmp_path, folder):
 def test_a_run_on_a_folder_of_languages_is_refused_without_their_validations(tmp_path, folder):
     said = refusal(folder, tmp_path / "save", *RUN)
     assert said.endswith(f"give --valid-subset {','.join(SUBSETS)}, or --disable-validation")
+
+
+def test_a_checkpoint_of_several_languages_is_shown_and_used_on_all_and_on_one(tmp_path, folder):
+    data = shutil.copytree(folder, tmp_path / "data-bin")
+    more = ["--sampling-alpha", "0.5", "--disable-validation"]
+    train_here(data, tmp_path / "save", *RUN, *more)
+    checkpoint = tmp_path / "save" / "checkpoint_last.pt"
+    for shown, split in ((data, "train"), (data / "ko", "valid")):
+        status, output, said = electra_here("inspect", checkpoint, shown, "--split", split)
+        assert status == 0 and "p(replaced)" in output, said
+    status, output, said = electra_here("corrupt", checkpoint, data / "ko")
+    assert status == 0 and "ids replaced by the generator" in output, said

@@ -279,12 +279,13 @@ def test_encode_leaves_nothing_behind_when_it_fails(tmp_path, vocabulary):
 def test_encode_refuses_what_does_not_fit_together(tmp_path, vocabulary, corpus_lines):
     (tmp_path / "a.txt").write_text("good line\n")
     save_vocabulary(train_wordpiece(corpus_lines, 700), tmp_path / "other")
-    into = ["--destdir", tmp_path / "out", "--trainpref", tmp_path / "a.txt"]
-    electra("encode", "--vocab", vocabulary, *into)
-    before = (tmp_path / "out" / "train.bin").read_bytes()
-    done = electra("encode", "--vocab", tmp_path / "other", *into, check=False)
+    into = ["--destdir", tmp_path / "out"]
+    electra("encode", "--vocab", vocabulary, *into, "--trainpref", tmp_path / "a.txt")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    more = ["--validpref", tmp_path / "a.txt"]
+    done = electra("encode", "--vocab", tmp_path / "other", *into, *more, check=False)
     assert done.returncode == 1 and "is of another vocabulary" in done.stderr
-    assert (tmp_path / "out" / "train.bin").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     shutil.copy(vocabulary / "dict.txt", tmp_path / "other" / "dict.txt")
     done = electra(
         *["encode", "--vocab", tmp_path / "other", "--destdir", tmp_path / "new"],
