@@ -456,6 +456,36 @@ def test_the_table_of_languages():
         assert line.split(" | ")[2:] == [*figures[:-1], f"{figures[-1]} |"]
 
 
+def test_the_rates_of_a_mixture():
+    rows = json.loads((EXAMPLES / "languages" / "rates.json").read_text())
+    names = {"en": "English", "ko": "Korean", "zh": "Chinese"}
+    longest = {"mixture": 12000, "own": 5000}  # updates; others are of twice the length
+    found = {
+        (row["run"], row["language"], row["lr"]): row for row in rows if row["updates"] <= longest[row["run"]]
+    }
+    text, behind = page("examples/languages/README.md"), {}
+    for language, name in names.items():
+        cells, best = [], {}
+        for trained in longest:
+            # of the mixture by all languages, of the others by their own
+            judged = list(names) if trained == "mixture" else [language]
+            by_rate = {
+                rate: sum(found[trained, each, rate]["valid"]["fixed_auc"] for each in judged)
+                for rate in (1e-3, 5e-4)
+                if (trained, language, rate) in found
+            }
+            chosen = max(by_rate, key=by_rate.__getitem__)
+            for rate in by_rate:
+                area = found[trained, language, rate]["test"]["fixed_auc"]
+                cells.append(f"**{area:.3f}**" if rate == chosen else f"{area:.3f}")
+            best[trained] = found[trained, language, chosen]["test"]["fixed_auc"]
+        assert f"| {name}, test | {' | '.join(cells)} |" in text
+        behind[language] = best["own"] - best["mixture"]
+    assert max(behind.values()) == behind["ko"] <= 0.02
+    said = f"{-behind['en']:.3f} ahead in English, {behind['ko']:.3f} behind in Korean ({behind['ko']:.4f})"
+    assert said.replace("0.", ".") in text
+
+
 def test_the_figures_of_xquad():
     found = json.loads((EXAMPLES / "languages" / "xquad.json").read_text())
     text = page("examples/languages/README.md")

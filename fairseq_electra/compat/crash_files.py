@@ -20,7 +20,10 @@ def skip_crash_files_of_input_errors() -> None:
 
     @functools.wraps(plain)
     def save_checkpoint(self, filename, *args, **kwargs):
-        if Path(filename).name == "crash.pt" and input_error(sys.exc_info()[1]) is not None:
+        error = sys.exc_info()[1]
+        # gradients that are not finite may well be looked at
+        is_input = input_error(error) is not None and not isinstance(error, FloatingPointError)
+        if Path(filename).name == "crash.pt" and is_input:
             return None
         return plain(self, filename, *args, **kwargs)
 

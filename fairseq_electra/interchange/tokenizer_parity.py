@@ -89,7 +89,7 @@ def compare_rows(folder: Path, order: list[int], with_segments: bool, is_tuned: 
     pieces = [theirs(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
     pair = theirs(*texts, verbose=False)
     rows = theirs(texts[0], verbose=False)["input_ids"], pair["input_ids"]
-    difference = _difference(pieces, rows, pair.get("token_type_ids") if with_segments else None, order)
+    difference = _difference(pieces, rows, pair.get("token_type_ids", []) if with_segments else None, order)
     if difference == OTHER_ROW:
         shown = " ".join(map(str, theirs.convert_ids_to_tokens(theirs("a", "b", verbose=False)["input_ids"])))
         difference = f"puts the texts a and b into the row {shown!r}"

@@ -20,7 +20,7 @@ from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.byte_level_bpe import train_byte_level_bpe
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
 from fairseq_electra.speedrun.state import State
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra, with_options
 from tests.helpers.fine_tuned import encoder_with_head
 from tests.helpers.small_model import NET
 from tests.helpers.training import assert_same_weights, weights
@@ -45,11 +45,9 @@ def adapt(texts, tmp_path, checkpoint, follow_here):
     """Adapt the small model; other arguments are added."""
 
     def run(output, *arguments, source=checkpoint, domain="domain", check=True):
-        return electra(
-            *["adapt", source, texts[domain], "--output", tmp_path / output, "--valid", texts["valid"]],
-            *["--updates", UPDATES, "--batch-size", 16, "--tokens-per-sample", 32, *arguments],
-            check=check,
-        )
+        given = ["--output", tmp_path / output, "--valid", texts["valid"]]
+        given += ["--updates", UPDATES, "--batch-size", 16, "--tokens-per-sample", 32]
+        return electra("adapt", source, texts[domain], *with_options(given, arguments), check=check)
 
     return run
 

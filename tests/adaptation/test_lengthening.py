@@ -15,7 +15,7 @@ from fairseq_electra.hub.load import load_checkpoint
 from fairseq_electra.interchange.checkpoint import state_of
 from fairseq_electra.pretraining.binarized import open_binarized
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
-from tests.helpers.commands import electra
+from tests.helpers.commands import electra, with_options
 from tests.helpers.small_model import randomize_parameters
 from tests.helpers.training import assert_same_weights, weights
 
@@ -57,11 +57,9 @@ def lengthen(texts, tmp_path, follow_here):
     """Lengthen a model; other arguments are added."""
 
     def run(checkpoint, output, *arguments, text="long", valid="valid", length=LENGTH, check=True):
-        return electra(
-            *["lengthen", checkpoint, texts[text], "--output", tmp_path / output, "--valid", texts[valid]],
-            *["--length", length, "--updates", UPDATES, *arguments],
-            check=check,
-        )
+        given = ["--output", tmp_path / output, "--valid", texts[valid]]
+        given += ["--length", length, "--updates", UPDATES]
+        return electra("lengthen", checkpoint, texts[text], *with_options(given, arguments), check=check)
 
     return run
 

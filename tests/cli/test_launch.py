@@ -11,6 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement, run, run_torchrun
 from fairseq_electra.errors import DivergedError, InputError, RunCollapsedError
+from fairseq_electra.rank_notes import FOLDER
 from tests.helpers.commands import electra_process, fairseq
 from tests.helpers.ranks import free_port
 from tests.helpers.small_model import TINY_NET
@@ -204,6 +205,8 @@ def test_launch_ends_with_what_a_process_has_noted(monkeypatch, notes, kind, sai
             (folder / name).write_text(text)
         return "process 0 ended"
 
+    for name in (FOLDER, "OMP_NUM_THREADS"):  # which run() sets: for this test alone
+        monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setattr("fairseq_electra.cli.launch.run_torchrun", noted)
     monkeypatch.setattr("fairseq_electra.cli.launch.require_training_paths", lambda given: None)
     arguments = types.SimpleNamespace(

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 
 import pytest
 
@@ -213,28 +214,23 @@ def test_text_without_the_headings_that_shall_begin_its_documents_is_warned_of()
 
 def test_encode_says_what_it_understood_and_takes_json_lines(tmp_path, vocabulary, capsys, monkeypatch):
     wiki = written(tmp_path / "wiki.txt", WIKITEXT * 6)
-    given = [
-        "encode",
-        "--vocab",
-        str(vocabulary),
-        "--destdir",
-        str(tmp_path / "bin"),
-        "--trainpref",
-        str(wiki),
-    ]
-    assert main(given) == 0
+    other = str(written(tmp_path / "other.txt", "one\n\ntwo\n"))
+
+    def given(text, *options):
+        shutil.rmtree(tmp_path / "bin", ignore_errors=True)
+        into = ["--destdir", str(tmp_path / "bin"), "--trainpref", str(text)]
+        return main(["encode", "--vocab", str(vocabulary), *into, *options])
+
+    assert given(wiki) == 0
     output, said = capsys.readouterr()
     assert "lines, " in output and "; 48 documents of 1.1 lines with text on average; " in output
     assert "24 of 48 documents are a heading alone" in said
-    assert main([*given, "--documents", "headings"]) == 0
+    assert given(wiki, "--documents", "headings") == 0
     output, said = capsys.readouterr()
     assert "; 12 documents of 4.5 lines" in output and "a heading alone" not in said
-    assert (
-        main([*given[:-1], str(written(tmp_path / "other.txt", "one\n\ntwo\n")), "--documents", "headings"])
-        == 0
-    )
+    assert given(other, "--documents", "headings") == 0
     assert "no line among 2 is a heading of the form '= Title ='" in capsys.readouterr().err
-    assert main([*given, "--documents", "headings", "--text", "body"]) == 1
+    assert given(wiki, "--documents", "headings", "--text", "body") == 1
     assert "--documents is for plain text" in capsys.readouterr().err
     content = "".join(json.dumps(record) + "\n" for record in RECORDS)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content.encode()))))
@@ -263,7 +259,10 @@ def test_cells_in_quotes_are_warned_of_and_quoted_reads_them(tmp_path, vocabular
         ],
     ):
         assert main(given) == 0 and warning in capsys.readouterr().err
+        written_by_it = tmp_path / ("vocab" if given[0] == "vocab" else "bin")
+        shutil.rmtree(written_by_it)
         assert main([*given, "--quoted"]) == 0 and "quotes" not in capsys.readouterr().err
+        shutil.rmtree(written_by_it)
         assert main([*(word for word in given if word not in ("--text", "body")), "--quoted"]) == 1
         assert "--quoted is for the cells of a TSV: name the column" in capsys.readouterr().err
     assert list(reader_of("body", quoted=True)(path, 64)) == ['the "name"', "", "an object"]
