@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> None:
         ]
         failure = run_torchrun(command, Path(folder))
         with_status = {kind.__name__: kind for kind in (RunCollapsedError, DivergedError)}
-        notes = sorted(Path(folder).glob("*.*Error"), key=lambda path: path.suffix[1:] not in with_status)
+        notes = sorted(
+            Path(folder).glob("*.*Error"), key=lambda path: (path.suffix[1:] not in with_status, path.name)
+        )
         if notes:
             raise with_status.get(notes[0].suffix[1:], InputError)(notes[0].read_text())
         if failure:

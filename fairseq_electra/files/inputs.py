@@ -46,7 +46,7 @@ def read_inputs(
             names the line.
     """
     source = source_name(path)
-    if is_csv(path) or (is_table(path) and (named or names_columns(path, columns, quoted))):
+    if is_read_by_columns(path, columns, named, quoted):
         if not columns:
             raise InputError(
                 f"{source} is a CSV by its name, and the model does not know which columns hold its text;"
@@ -68,8 +68,14 @@ def read_inputs(
         yield from (line for _, line in all_lines)
 
 
-def names_columns(path: str | Path, columns: Sequence[str], quoted: bool) -> bool:
-    """Tell whether the first line of a TSV names all of the columns."""
+def is_read_by_columns(path: str | Path, columns: Sequence[str], named: bool, quoted: bool) -> bool:
+    """Tell whether a file is read as a table: a CSV, or a TSV that has columns.
+
+    A TSV has them where the user named some, or where its first line names all of ``columns``. Arguments as
+    of :func:`read_inputs`.
+    """
+    if is_csv(path) or not is_table(path) or named:
+        return is_table(path)
     if not columns or not Path(path).is_file():
         return False
     return set(columns) <= set(first_cells(path, Columns(tuple(columns), quoted=quoted)))

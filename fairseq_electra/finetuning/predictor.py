@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fairseq_electra.errors import InputError
-from fairseq_electra.files.inputs import Input, names_columns, read_inputs
+from fairseq_electra.files.inputs import Input, is_read_by_columns, read_inputs
 from fairseq_electra.files.quotes import warn_of_quotes
-from fairseq_electra.files.table import Columns, is_table
+from fairseq_electra.files.table import Columns
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sameness import MIN_INPUTS, PredictionRange, constant_warning
 from fairseq_electra.finetuning.tuned_model import TunedModel
@@ -108,8 +108,7 @@ class Predictor(ABC):
     def answers_to_file(self, request: Request) -> Iterator[dict]:
         """Answer the inputs of a file; errors as those of :meth:`lines`."""
         columns = self.columns(request.text)
-        has_columns = bool(request.text) or names_columns(request.path, columns, request.quoted)
-        if has_columns and is_table(request.path):
+        if is_read_by_columns(request.path, columns, bool(request.text), request.quoted):
             warn_of_quotes(request.path, Columns(columns, quoted=request.quoted))
         yield from self(read_inputs(request.path, columns, named=bool(request.text), quoted=request.quoted))
 

@@ -1,6 +1,7 @@
 """Does an imported tokenizer cut text as transformers' own does?"""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -9,7 +10,6 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
 from fairseq_electra.pretraining.wordpiece import BOS_ID, EOS_ID, TOKENIZER_FILE
 
-OTHER_ROW = "makes another row"
 PARAGRAPHS = 50  # of the built-in English
 SAMPLE = (
     "Don't STOP “quoting” — U.S. prices: $3.14, 50%…",
@@ -89,11 +89,10 @@ def compare_rows(folder: Path, order: list[int], with_segments: bool, is_tuned: 
     pieces = [theirs(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
     pair = theirs(*texts, verbose=False)
     rows = theirs(texts[0], verbose=False)["input_ids"], pair["input_ids"]
-    difference = _difference(pieces, rows, pair.get("token_type_ids", []) if with_segments else None, order)
-    if difference == OTHER_ROW:
-        shown = " ".join(map(str, theirs.convert_ids_to_tokens(theirs("a", "b", verbose=False)["input_ids"])))
-        difference = f"puts the texts a and b into the row {shown!r}"
-    elif difference is None and theirs.truncation_side != "right":
+    segments = pair.get("token_type_ids", []) if with_segments else None
+    shown = theirs.convert_ids_to_tokens(theirs("a", "b", verbose=False)["input_ids"])
+    difference = _difference(pieces, rows, segments, order, shown)
+    if difference is None and theirs.truncation_side != "right":
         difference = "cuts off the beginning of texts that are too long (truncation_side)"
     if difference is None:
         return None
@@ -129,9 +128,8 @@ def check_template(folder: Path, order: list[int], with_segments: bool) -> None:
         (theirs.encode(texts[0]).ids, pair.ids),
         pair.type_ids if with_segments else None,
         order,
+        theirs.encode("a", "b").tokens,
     )
-    if difference == OTHER_ROW:
-        difference = f"puts the texts a and b into the row {' '.join(theirs.encode('a', 'b').tokens)!r}"
     if difference is not None:
         raise InputError(
             f"the tokenizer in {folder} {difference}, which is not so here, and the network was fine-tuned on"
@@ -140,7 +138,11 @@ def check_template(folder: Path, order: list[int], with_segments: bool) -> None:
 
 
 def _difference(
-    pieces: list[list[int]], rows: tuple[list[int], list[int]], segments: list[int] | None, order: list[int]
+    pieces: list[list[int]],
+    rows: tuple[list[int], list[int]],
+    segments: list[int] | None,
+    order: list[int],
+    shown: Sequence[object],
 ) -> str | None:
     """Say how the rows of a text and of a pair differ from those here; None: not at all.
 
@@ -149,11 +151,12 @@ def _difference(
         rows: of the first text, and of both.
         segments: of the row of both; None: there are none.
         order: for each of our ids theirs.
+        shown: the tokens of the row of the texts a and b.
     """
     bos, eos = order[BOS_ID], order[EOS_ID]
     row = [bos, *pieces[0], eos]
     if rows != (row, [*row, *pieces[1], eos]):
-        return OTHER_ROW
+        return f"puts the texts a and b into the row {' '.join(map(str, shown))!r}"
     if segments is not None and segments != [0] * len(row) + [1] * (len(pieces[1]) + 1):
         return "gives the second text of a pair no segment 1 (token_type_ids)"
     return None
