@@ -1,5 +1,6 @@
 """The steps of a further pre-training in their order. Each is recorded once it is done."""
 
+import contextlib
 import functools
 import json
 import shlex
@@ -121,7 +122,11 @@ class Continuation(ABC):
         found = None
         if not holds_speedrun(self.folder, self.command):  # errors in the input come before a folder is made
             found = self.choose()
-        state = State(self.folder, self.settings, self.command)
+        with contextlib.closing(State(self.folder, self.settings, self.command)) as state:
+            return self.run_steps(state, found, only_print)
+
+    def run_steps(self, state: State, found: dict[str, Any] | None, only_print: bool) -> str:
+        """Run the steps that are not done yet; ``found`` is what was chosen, if this start chose it."""
         self.say("1/4 vocabulary and model")
         chosen = state.stage("chosen", lambda: self.choose() if found is None else found)
         for line in state.stage("start", lambda: self.make_start(chosen)):

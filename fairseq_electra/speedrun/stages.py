@@ -1,5 +1,6 @@
 """The stages of a speedrun in their order. Each is recorded once it is done."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -55,8 +56,8 @@ class Stages:
         if not holds_speedrun(self.folder):  # errors in the input are reported before a folder is created
             self.say("1/6 text")
             text = self.check_input()
-        state = State(self.folder, self.settings)
-        results = state.result("report") or self.run_stages(state, text)
+        with contextlib.closing(State(self.folder, self.settings)) as state:
+            results = state.result("report") or self.run_stages(state, text)
         names = [
             name
             for name in (report.README, RESULTS_FILE, report.CARD, CHECKPOINT, report.EXPORTED)

@@ -53,7 +53,7 @@ class State:
             folder, command
         )  # raises an error for a foreign folder before anything is written there
         folder.mkdir(parents=True, exist_ok=True)
-        self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until the process ends)
+        self.lock = open(open_lock(folder / LOCK_FILE), "r+")  # noqa: SIM115 (held until close)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -95,6 +95,11 @@ class State:
     def last_note(self, name: str) -> dict[str, Any]:
         """Return the last note of a stage; empty if there is none."""
         return self.values["notes"].get(name, {})
+
+    def close(self) -> None:
+        """Let another process use the folder, also while a process that this one started is still there."""
+        fcntl.flock(self.lock, fcntl.LOCK_UN)
+        self.lock.close()
 
     def _read(self) -> dict[str, Any]:
         try:

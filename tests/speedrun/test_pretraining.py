@@ -88,7 +88,7 @@ def train(tmp_path, monkeypatch):
         try:
             return plan, pretrain(tmp_path, tmp_path / "run", plan, PACE, 300, MACHINE, state, say)
         finally:
-            state.lock.close()
+            state.close()
 
     return run
 
@@ -164,7 +164,7 @@ def test_a_run_that_was_killed_after_its_end_is_not_trained_again(train, tmp_pat
 
 def test_only_the_last_checkpoint_stays(train, tmp_path):
     folder = tmp_path / "run" / "checkpoints"
-    State(tmp_path / "run", {"--minutes": 5}).lock.close()
+    State(tmp_path / "run", {"--minutes": 5}).close()
     folder.mkdir()
     for name in ("checkpoint_1_100.pt", "checkpoint_best.pt", "checkpoint_last.pt", "dict.txt"):
         (folder / name).write_text("")

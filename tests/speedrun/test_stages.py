@@ -201,7 +201,7 @@ def test_the_seconds_of_fine_tuning_are_those_of_all_starts(tmp_path, monkeypatc
     given = [tmp_path / "x.pt", [], tmp_path, "tiny", 5, machine.Machine("cpu", "a laptop", True, 2)]
     with pytest.raises(Killed):
         glue.finetune(*given, state, str)
-    state.lock.close()
+    state.close()
     now[0], state = 1000.0, State(tmp_path, {})
     assert glue.finetune(*given, state, str) == {"summary": [], "device_seconds": 50.0}
 

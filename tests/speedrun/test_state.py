@@ -2,6 +2,9 @@
 
 import fcntl
 import json
+import os
+import signal
+import time
 
 import pytest
 
@@ -17,7 +20,7 @@ def start(folder, **changes):
 
 
 def release(state):
-    state.lock.close()
+    state.close()
 
 
 def test_stage_runs_once(tmp_path):
@@ -76,11 +79,27 @@ def test_the_record_is_read_only_after_locking(tmp_path, monkeypatch):
 
     def lock_after_the_first_run(*args):
         first.stage("one", lambda: 7)
-        release(first)
+        first.lock.close()
         lock(*args)
 
     monkeypatch.setattr(state_module.fcntl, "flock", lock_after_the_first_run)
     assert start(tmp_path).stage("one", lambda: pytest.fail("done twice")) == 7
+
+
+def test_a_closed_record_is_free_while_a_process_of_its_run_still_lives(tmp_path):
+    first = start(tmp_path)
+    child = os.fork()  # as one that loads data, which has the lock's descriptor too
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        with pytest.raises(InputError, match="another speedrun is running"):
+            start(tmp_path)
+        release(first)
+        release(start(tmp_path))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
