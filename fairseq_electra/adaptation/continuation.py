@@ -19,11 +19,14 @@ from fairseq_electra.adaptation.source import load_source
 from fairseq_electra.adaptation.text import DomainText
 from fairseq_electra.adaptation.training import Recipe, train, training_arguments
 from fairseq_electra.checkpoints import read_checkpoint
+from fairseq_electra.electra.configuration import encoder_sizes
 from fairseq_electra.electra.model import Discriminator, Generator
+from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder, atomic_write
 from fairseq_electra.finetuning.results import RESULTS_FILE
 from fairseq_electra.hub.load import Pretrained
 from fairseq_electra.interchange.checkpoint import state_of
+from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.encode import encode_to_binary, write_binarized
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import EOS_ID, save_vocabulary, symbols_of
@@ -31,6 +34,7 @@ from fairseq_electra.resuming import LAST_CHECKPOINT
 from fairseq_electra.speedrun.machine import this_machine
 from fairseq_electra.speedrun.state import State, holds_speedrun
 from fairseq_electra.speedrun.text import UNIT_CHARACTERS
+from fairseq_electra.tasks._pretraining_options import ElectraPretrainingConfig, check_packing
 
 VALID = "valid"  # name of the held-out text
 BEFORE, AFTER = "before", "after"  # titles of models in the table
@@ -200,11 +204,25 @@ class Continuation(ABC):
         return read_checkpoint(self.start / "checkpoint.pt")["cfg"]
 
     def training_arguments(self) -> list[str]:
-        """Return the arguments of ``fairseq-train``."""
+        """Return the arguments of ``fairseq-train``; rows that were packed are not, where this cannot be."""
         start = self.start / "checkpoint.pt"
-        return training_arguments(
+        arguments = training_arguments(
             self.data, start, self.save_dir, self.splits, self.recipe, self.cfg, self.machine
         )
+        return [each for each in arguments if each != "--pack" or self.can_pack()]
+
+    def can_pack(self) -> bool:
+        """Tell whether the model and the machine can train on packed rows of this length."""
+        sizes, on_gpu = encoder_sizes(self.cfg["model"]), self.machine.kind != "cpu"
+        autocast = value_of("--autocast", self.machine.pretraining_options) or "none"
+        cfg = ElectraPretrainingConfig(tokens_per_sample=self.recipe.tokens, autocast=autocast)  # type: ignore[arg-type]
+        try:
+            check_packing(
+                cfg, "--compile" in self.machine.pretraining_options, sizes.attention_dropout, on_gpu
+            )
+        except InputError:
+            return False
+        return not sizes.recurrence
 
     def train(self, arguments: list[str]) -> None:
         """Train to the end, resuming from the last checkpoint if there is one."""

@@ -18,14 +18,21 @@ from fairseq_electra.adaptation.source import notes_on
 from fairseq_electra.adaptation.text import check_apart, check_text
 from fairseq_electra.adaptation.training import Recipe
 from fairseq_electra.electra.encoder import check_row_length
+from fairseq_electra.electra.mask_rate import MaskRate
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.pretraining.encode import encode_to_binary
 from fairseq_electra.pretraining.pieces import pieces_of
 from fairseq_electra.pretraining.prepare import RunningText
+from fairseq_electra.pretraining.recipes import MASK_PROB
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece, save_vocabulary, symbols_of
-from fairseq_electra.tasks._pretraining_options import MAX_TOKENS_PER_SAMPLE, MIN_TOKENS_PER_SAMPLE
+from fairseq_electra.tasks._pretraining_options import (
+    MAX_TOKENS_PER_SAMPLE,
+    MIN_TOKENS_PER_SAMPLE,
+    ElectraPretrainingConfig,
+    check_spans,
+)
 
 GENERAL = "general"  # name of the held-out text of another kind
 UNTRAINED = "with new tokens, untrained"
@@ -54,6 +61,7 @@ class Adaptation(Continuation):
                     f" {MAX_TOKENS_PER_SAMPLE}, got {wanted}"
                 )
             check_row_length(self.source.model.sizes, wanted, "give a smaller --tokens-per-sample")
+            self.check_parts_of_rows(wanted)
         for name in ("--replay", "--general-valid"):
             if self.settings[name]:
                 check_text(list(self.settings[name]))
@@ -64,6 +72,24 @@ class Adaptation(Continuation):
         )
         check_apart(trained_on, held_out)
         return self.choose_merges() if self.is_byte_level else self.choose_words()
+
+    def check_parts_of_rows(self, tokens: int) -> None:
+        """Refuse rows that are too short for the parts or the spans of the earlier training."""
+        assert self.source.cfg is not None  # a checkpoint's
+        parts, task = self.source.model.sizes.recurrence, self.source.cfg["task"]
+        if parts >= tokens:
+            raise InputError(
+                f"{self.settings['CHECKPOINT']} reads rows in parts of {parts} tokens (--recurrence);"
+                f" --tokens-per-sample must be larger, got {tokens}"
+            )
+        rate = MaskRate.parse(task["mask_prob"], task.get("mask_prob_schedule"))
+        check_spans(
+            ElectraPretrainingConfig(
+                tokens_per_sample=tokens,
+                mask_prob=MASK_PROB if rate.is_drawn else rate.validated,
+                mask_spans=task.get("mask_spans") or 0.0,
+            )
+        )
 
     @property
     def is_byte_level(self) -> bool:

@@ -10,9 +10,13 @@ from fairseq_electra.speedrun.machine import Machine
 from fairseq_electra.speedrun.one_run import follow
 
 FIGURES = ("disc_auc", "fixed_auc", "masked_lm_accuracy", "masked_lm_loss")
-# of a training on a GPU; a graph would have to be compiled again for the validation. The held-out text is no
-# folder of languages, whatever the earlier training read
-MODEL_OVERRIDES = "{'compile': False, 'cuda_graphs': False, 'languages': None, 'sampling_alpha': None}"
+# A graph of a training on a GPU would have to be compiled again for the validation. The held-out text is no
+# folder of languages, whatever the earlier training read. Rows are those of documents, one in each: masks are
+# drawn by row, so models that were trained on other rows are still scored on the same tokens
+MODEL_OVERRIDES = {
+    **{"compile": False, "cuda_graphs": False, "languages": None, "sampling_alpha": None},
+    **{"pack": False, "across_documents": False},
+}
 
 TITLES = {"valid": "domain"}  # of held-out texts whose names say less
 
@@ -49,7 +53,7 @@ def validate(
     arguments = [
         *(str(data), "--path", str(checkpoint), "--task", "electra_pretraining"),
         *("--valid-subset", ",".join(splits), "--batch-size", str(rows), "--tokens-per-sample", str(tokens)),
-        *("--model-overrides", MODEL_OVERRIDES, "--log-format", "json", "--num-workers", "0"),
+        *("--model-overrides", repr(MODEL_OVERRIDES), "--log-format", "json", "--num-workers", "0"),
         *(["--autocast", "bf16"] if machine.bf16 else []),
         *(["--cpu"] if machine.kind == "cpu" else ["--distributed-world-size", "1"]),
     ]

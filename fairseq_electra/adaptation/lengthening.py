@@ -11,14 +11,9 @@ from fairseq_electra.adaptation.source import notes_on
 from fairseq_electra.adaptation.training import Recipe
 from fairseq_electra.electra.configuration import build, encoder_sizes
 from fairseq_electra.errors import InputError
-from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.unknown import Unknown
 from fairseq_electra.pretraining.wordpiece import load_wordpiece
-from fairseq_electra.tasks._pretraining_options import (
-    MAX_TOKENS_PER_SAMPLE,
-    ElectraPretrainingConfig,
-    check_packing,
-)
+from fairseq_electra.tasks._pretraining_options import MAX_TOKENS_PER_SAMPLE
 
 UNTRAINED = "with the new base, untrained"
 CHARACTERS_OF_A_TOKEN = 12  # at most, on average: twice what English has
@@ -61,10 +56,12 @@ class Lengthening(Continuation):
             )
         for split, title in (("train", "text"), (VALID, "held-out text")):
             self.check_documents(split, title)
-        head_size = sizes.hidden_size // sizes.num_attention_heads
         base = self.settings["--rotary-base"]
         if base is None:
-            base = round(longer_base(sizes.rotary_base, before, self.length, head_size))
+            base = sizes.rotary_base
+            if not sizes.recurrence:  # with it, tokens see no further in longer rows
+                head_size = sizes.hidden_size // sizes.num_attention_heads
+                base = round(longer_base(base, before, self.length, head_size))
         return {BASE: float(base), LENGTH_BEFORE: before}
 
     def check_documents(self, split: str, title: str) -> None:
@@ -149,16 +146,3 @@ class Lengthening(Continuation):
         dropped = ("--across-documents", "--pack")
         arguments = [each for each in super().training_arguments() if each not in dropped]
         return arguments + ["--pack"] * self.can_pack()
-
-    def can_pack(self) -> bool:
-        """Tell whether the model and the machine can train on packed rows of the new length."""
-        sizes, on_gpu = encoder_sizes(self.cfg["model"]), self.machine.kind != "cpu"
-        autocast = value_of("--autocast", self.machine.pretraining_options) or "none"
-        cfg = ElectraPretrainingConfig(tokens_per_sample=self.length, autocast=autocast)  # type: ignore[arg-type]
-        try:
-            check_packing(
-                cfg, "--compile" in self.machine.pretraining_options, sizes.attention_dropout, on_gpu
-            )
-        except InputError:
-            return False
-        return not sizes.recurrence

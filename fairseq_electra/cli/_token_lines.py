@@ -75,7 +75,7 @@ def write_answers(
     Raises:
         InputError: the input is empty.
     """
-    answers.source = source_name(args.input)
+    answers.source, answers.unit = source_name(args.input), "text" if args.text else "line"
     if args.input == "-" and sys.stdin.isatty():
         answers.at_once = 1
     in_colour = sys.stdout.isatty() if args.format is None else args.format == "color"

@@ -24,7 +24,7 @@ from fairseq_electra.cli._going_on import (
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import file_sizes
 
-NEW_TOKENS, UPDATES, ROWS, RATE, REPLAY_SHARE = 1000, 2000, 32, 1e-4, 0.2
+NEW_TOKENS, UPDATES, ROWS, RATE, REPLAY_SHARE = 1000, 2000, 32, 1e-4, 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

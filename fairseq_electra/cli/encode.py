@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from fairseq_electra.cli._columns import add_column_arguments, check_column_arguments
+from fairseq_electra.cli._documents import add_documents_argument
 from fairseq_electra.cli.vocab import TEXT_HELP
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require
-from fairseq_electra.pretraining.documents import BLANK_LINES, DOCUMENT_STARTS, HEADINGS, LINES
 from fairseq_electra.pretraining.encode import SPLITS
 from fairseq_electra.pretraining.prepare import RunningText, encode_text, text_as_pieces
 from fairseq_electra.progress import Progress
@@ -42,15 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"text of {split}, plain, .gz or .xz; the end of a file ends its document",
         )
     add_column_arguments(parser, TEXT_HELP)
-    parser.add_argument(
-        "--documents",
-        choices=DOCUMENT_STARTS,
-        help=(
-            f"where documents start: after blank lines ({BLANK_LINES}, the default), at each line ({LINES}),"
-            " or at each heading of the form = Title =, as in WikiText, where blank lines are dropped"
-            f" ({HEADINGS})"
-        ),
-    )
+    add_documents_argument(parser)
     parser.add_argument(
         "--moses",
         metavar="LANGUAGE",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fairseq_electra.generation.generate import Generated
     from fairseq_electra.hub.interface import ElectraHubInterface
 
+LENGTH = "64"
 SETTINGS = {
     "steps": (int, "number of passes through the generator for a text"),
     "block": (int, "finish blocks of this many tokens from left to right (0: one block)"),
@@ -70,10 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--length",
-        default="64",
         metavar="N[:M]",
         help="number of tokens to generate where no <mask> is given, or a range to draw it from"
-        " (default %(default)s)",
+        f" (default {LENGTH})",
     )
     _add_settings(parser)
     parser.add_argument(
@@ -139,12 +139,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read the prompts, complete them and write the texts."""
     settings = Settings(**{name: getattr(args, name) for name in Settings.__dataclass_fields__})
-    shortest, longest = _lengths(args.length)
+    shortest, longest = _lengths(args.length or LENGTH)
     _check(args, settings)
     from fairseq_electra.generation.detokenize import Detokenizer
     from fairseq_electra.generation.generate import generate
     from fairseq_electra.generation.networks import NetworksOfModels
-    from fairseq_electra.generation.templates import Template, read_template
+    from fairseq_electra.generation.templates import GAP, Template, read_template
     from fairseq_electra.generation.uniforms import drawn_length
     from fairseq_electra.pretraining.unknown import PREDICTION_REMEDY, Unknown
     from fairseq_electra.progress import Progress
@@ -155,6 +155,11 @@ def run(args: argparse.Namespace) -> None:
     detokenize = Detokenizer(model.pieces, args.language)
     unknown, templates = Unknown(), list[Template]()
     prompts = list(_prompts(args))
+    if args.length and all(GAP.search(prompt) for _, prompt in prompts):
+        raise InputError(
+            "--length is of prompts without <mask>, and every prompt has one; leave it out, or write <mask*5>"
+            " for five tokens"
+        )
     for location, prompt in prompts:
         for _ in range(args.samples):
             length = drawn_length(settings.seed, len(templates), shortest, longest)

@@ -172,7 +172,14 @@ def placement(args: argparse.Namespace) -> list[str]:
             )
         rank = int(os.environ.get("SLURM_NODEID", 0)) if rank is None else rank
         address = address or (first_host(slurm) if nodes > 1 else None)
-    if (nodes or 1) == 1:
+    if nodes is not None and nodes < 1:
+        raise InputError(f"--nodes is the number of machines, got {nodes}; give 1 or more")
+    if nodes in (None, 1):
+        if args.node_rank is not None or args.master_addr is not None:
+            raise InputError(
+                "--node-rank and --master-addr are of a run on several machines, and this one would train by"
+                " itself; give --nodes too, or leave them out"
+            )
         return ["--standalone"]
     if rank is None or address is None or not 0 <= rank < nodes:
         raise InputError(

@@ -16,6 +16,7 @@ import json
 import sys
 from pathlib import Path
 
+from fairseq_electra.cli._documents import add_documents_argument
 from fairseq_electra.errors import InputError
 from fairseq_electra.paths import VOCABULARY, require, require_folder
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="text, one paragraph per line, a blank line between documents; plain, .gz or .xz",
     )
+    add_documents_argument(parser)
     parser.add_argument(
         "--vocab", metavar="DIR", help="count tokens and lost characters with the vocabulary of this folder"
     )
@@ -69,12 +71,15 @@ def run(args: argparse.Namespace) -> None:
     from fairseq_electra.corpus_report.report import report_on
     from fairseq_electra.corpus_report.table import removed_table, table
     from fairseq_electra.files.text import atomic_write
+    from fairseq_electra.pretraining.documents import BLANK_LINES
     from fairseq_electra.progress import Progress
 
     languages = tuple(code.strip() for code in args.language.split(",")) if args.language else ()
     settings = Settings(args.repeats, languages, args.mask_personal)
     with Progress() as progress:
-        found = report_on(args.files, settings, args.vocab, args.filter, progress)
+        found = report_on(
+            args.files, settings, args.vocab, args.filter, progress, args.documents or BLANK_LINES
+        )
     print(table(found))
     if args.filter is not None:
         print(f"\n{removed_table(found)}\n\nfiltered text: {args.filter}")

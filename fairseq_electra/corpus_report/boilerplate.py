@@ -3,6 +3,7 @@
 Only a hash of each line is kept, so a corpus takes 8 bytes of memory per line, and 25 while they are counted.
 """
 
+import hashlib
 from array import array
 from collections.abc import Iterable
 
@@ -12,8 +13,9 @@ REPEATS = 10  # default: a line that occurs more often is boilerplate
 
 
 def line_key(line: str) -> int:
-    """Return a number that is the same for lines which differ in case and blanks alone, in this process."""
-    return hash(" ".join(line.lower().split()))
+    """Return a number of 64 bits that is the same for lines which differ in case and blanks alone."""
+    text = " ".join(line.lower().split()).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 
 def repeated_lines(lines: Iterable[str], repeats: int = REPEATS) -> dict[int, int]:

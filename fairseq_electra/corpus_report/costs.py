@@ -1,6 +1,6 @@
 """Warnings: what sparse or dirty text costs a pre-training, and what to do about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,20 +30,25 @@ def warnings_of(found: dict[str, Any], document_words: Sequence[int]) -> list[st
     Args:
         found: what was found, as :meth:`fairseq_electra.corpus_report.findings.Findings.as_dict` gives it,
             with ``vocabulary`` if there is one.
-        document_words: number of words of each document.
+        document_words: number of words of each document of that text.
     """
     vocabulary = found.get("vocabulary")
     per_word = vocabulary["tokens_per_word"] if vocabulary else TOKENS_PER_WORD
     read = found["kept" if found["filtered"] else "text"]  # by a training
+    if found["filtered"]:
+        languages, personal = read["languages"], read["personal"]
+    else:
+        languages = {code: each["characters"] for code, each in found["languages"].items()}
+        personal = {kind: each["number"] for kind, each in found["personal"].items()}
     tokens = vocabulary["tokens"] if vocabulary else round(read["words"] * per_word)
     about = "" if vocabulary else f"about (at {TOKENS_PER_WORD} tokens per word; --vocab counts them) "
     return [
         *_of_size(tokens, about),
         *_of_padding(np.asarray(document_words) * per_word),
         *(() if found["filtered"] else _of_repeats(found)),
-        *(() if found["filtered"] and found["settings"]["languages"] else _of_languages(found)),
+        *_of_languages(languages, found["settings"]["languages"], read["characters"]),
         *(_of_vocabulary(vocabulary) if vocabulary else ()),
-        *_of_personal_data(found),
+        *(() if found["settings"]["mask_personal"] else _of_personal_data(personal)),
     ]
 
 
@@ -102,13 +107,14 @@ def _of_repeats(found: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _of_languages(found: dict[str, Any]) -> Iterator[str]:
-    languages = {code: each["characters"] for code, each in found["languages"].items() if code != UNCLEAR}
-    if not languages:
+def _of_languages(languages: Mapping[str, int], wanted: Sequence[str], characters: int) -> Iterator[str]:
+    """Warn of languages that are not wanted; ``languages`` has the characters of each, the most first."""
+    known = {code: number for code, number in languages.items() if code != UNCLEAR}
+    if not known:
         return
-    wanted = found["settings"]["languages"] or (next(iter(languages)),)
-    others = {code: number for code, number in languages.items() if code not in wanted}
-    share = sum(others.values()) / found["text"]["characters"]
+    wanted = wanted or (next(iter(known)),)
+    others = {code: number for code, number in known.items() if code not in wanted}
+    share = sum(others.values()) / characters
     if share >= DIRTY_SHARE:
         yield (
             f"other languages: {share:.1%} of the characters are of other languages than {','.join(wanted)} "
@@ -134,11 +140,11 @@ def _of_vocabulary(vocabulary: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _of_personal_data(found: dict[str, Any]) -> Iterator[str]:
-    if found["personal"] and not found["settings"]["mask_personal"]:
+def _of_personal_data(personal: Mapping[str, int]) -> Iterator[str]:
+    if personal:
         yield (
             "personal data: "
-            + listed(f"{kind} ({each['number']:,})" for kind, each in found["personal"].items())
+            + listed(f"{kind} ({number:,})" for kind, number in personal.items())
             + ": a generator can learn to complete them, as Carlini et al. 2021 extracted them from GPT-2,"
             " and laws such as the GDPR may apply to the model; --mask-personal --filter OUT replaces them"
         )

@@ -2,12 +2,14 @@
 
 1. boilerplate: lines that occur often in the corpus, all of them.
 2. other languages (if some are asked for): paragraphs of others; the rest of a document, short or unclear
-   paragraphs, goes with them where no paragraph is of a language asked for.
+   paragraphs, goes with them where no paragraph is of a language asked for. Of a document that is too long to
+   be judged as a whole the rest stays.
 3. near duplicates of a paragraph before them; the first one stays.
 
 A step sees what the steps before it left, with personal data replaced if that is asked for. So the filter
-finds nothing more in the text that it wrote: counts of lines have only fallen, a language depends on the
-paragraph alone, and what stayed was compared with all that stayed before it.
+finds nothing more in the text that it wrote, but for the rest of such a long document: counts of lines have
+only fallen, a language depends on the paragraph alone, and what stayed was compared with all that stayed
+before it.
 """
 
 from array import array
@@ -81,7 +83,8 @@ class Filter:
             return
         kept = document.kept
         others = [each for each in kept if each.language and each.language not in self.settings.languages]
-        stays = any(each.language in self.settings.languages for each in kept)
+        is_whole = document.begins and document.ends  # other parts may have what this one lacks
+        stays = not is_whole or any(each.language in self.settings.languages for each in kept)
         for paragraph in others if stays or not others else kept:
             paragraph.removed_by = OTHER_LANGUAGE
 

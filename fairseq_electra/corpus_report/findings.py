@@ -53,6 +53,9 @@ class Findings:
         self.languages: dict[str, Amount] = defaultdict(Amount)
         self.personal: Counter[str] = Counter()
         self.document_words, self.line_words = array("Q"), array("Q")
+        self.kept_document_words = array("Q")  # of the documents of which a line stays
+        self.kept_languages, self.kept_personal = Counter[str](), Counter[str]()  # characters, number
+        self._kept_words = 0  # of the document so far
         self._fates: set[str] = set()  # steps that removed lines of the document so far; "": one stays
         self._examples: dict[str, list[str]] = defaultdict(list)
         self._most_repeated = dict.fromkeys(heapq.nlargest(MAX_EXAMPLES, repeated, key=repeated.__getitem__))
@@ -75,11 +78,17 @@ class Findings:
         if document.begins:
             self.read.documents += 1
             self.document_words.append(0)
-            self._fates = set()
+            self._fates, self._kept_words = set(), 0
         self._fates |= {paragraph.removed_by for paragraph in document.paragraphs}
+        self._kept_words += sum(len(paragraph.words) for paragraph in document.kept)
         if document.ends:
             stays = "" in self._fates
             (self.kept if stays else self.removed[max(self._fates, key=STEPS.index)]).documents += 1
+            if stays:
+                self.kept_document_words.append(self._kept_words)
+        for paragraph in document.kept:
+            self.kept_languages[paragraph.language or UNCLEAR] += len(paragraph.text)
+            self.kept_personal.update(each.kind for each in paragraph.personal)
         for paragraph in document.paragraphs:
             self.read.add(paragraph)
             self.line_words.append(len(paragraph.words))
@@ -135,7 +144,11 @@ class Findings:
                 step: asdict(amount) | {"examples": examples.get(step, [])}
                 for step, amount in self.removed.items()
             },
-            "kept": asdict(self.kept),
+            "kept": asdict(self.kept)
+            | {
+                "languages": dict(self.kept_languages.most_common()),
+                "personal": dict(self.kept_personal.most_common()),
+            },
             "personal": {
                 kind: {"number": number, "examples": self._examples[kind]}
                 for kind, number in self.personal.most_common()

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from fairseq_electra.corpus_report.personal import PersonalData, masked
 from fairseq_electra.errors import shortened
-from fairseq_electra.files.text import is_blank
-from fairseq_electra.pretraining.documents import read_plain
+from fairseq_electra.files.text import is_blank, numbered_parts
+from fairseq_electra.pretraining.documents import BLANK_LINES, check_is_plain, starts_document
 
 MAX_CHARACTERS = 1 << 22  # of a document that is held in memory; a file without blank lines is one document
 # scripts without blanks between words: kana, ideographs and their variants; Thai, Lao, Burmese, Khmer
@@ -85,12 +85,14 @@ def _word() -> re.Pattern[str]:
     return re.compile(rf"{letters}+(?:[{marks}{_JOINERS}]+{letters}*)*|(?=\w)[{_UNSPACED}][{marks}]*")
 
 
-def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:
-    """Yield the documents of files of running text; a blank line or the end of a file ends one.
+def read_documents(paths: Iterable[str | Path], document_start: str = BLANK_LINES) -> Iterator[Document]:
+    """Yield the documents of files of running text; the end of a file ends one.
 
     Args:
         paths: plain text, one paragraph per line; ``.gz`` and ``.xz`` are read too. A line of more than a
-            megabyte is read in parts, and each counts as a line.
+            megabyte is read in parts, and each is a paragraph.
+        document_start: where documents start, as for
+            :func:`fairseq_electra.pretraining.documents.reader_of`.
 
     Raises:
         InputError: a file cannot be read, or is not text; names the line.
@@ -98,11 +100,16 @@ def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:
     for path in paths:
         paragraphs: list[Paragraph] = []
         characters, begins = 0, True
-        for number, text in enumerate(read_plain(path), 1):
-            if is_blank(text):
+        check_is_plain(path)
+        for number, goes_on, text in numbered_parts(path):
+            blank = is_blank(text)
+            if blank and document_start != BLANK_LINES:
+                continue
+            if blank or (not goes_on and starts_document(text, document_start)):
                 if paragraphs:
                     yield Document(paragraphs, begins, ends=True)
                 paragraphs, characters, begins = [], 0, True
+            if blank:
                 continue
             if characters + len(text) > MAX_CHARACTERS and paragraphs:
                 yield Document(paragraphs, begins, ends=False)

@@ -18,9 +18,9 @@ _DOMAINS = (
 # Latin alone: Chinese stands beside an address without a blank
 _LETTER = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
 _EMAIL = re.compile(
-    rf"(?<![{_LETTER}.+%/-])[{_LETTER}](?:[{_LETTER}_.+%-]*[{_LETTER}_+%-])?"
+    rf"(?<![{_LETTER}.+%/-])[{_LETTER}](?:[{_LETTER}_.+%'-]*[{_LETTER}_+%-])?"
     rf"@(?:[{_LETTER}](?:[{_LETTER}-]*[{_LETTER}])?\.)+"
-    rf"(?:{_DOMAINS}|[A-Za-z]{{2}})(?![{_LETTER}-]|\.[{_LETTER}_]|:\S|\()",
+    rf"(?:{_DOMAINS}|[A-Za-z]{{2}}(?!\())(?![{_LETTER}-]|\.[{_LETTER}_]|:\S)",  # x@y.at( is code
     re.IGNORECASE,
 )
 _BLANK = " \u00a0\u202f"  # also those that do not break
@@ -45,6 +45,7 @@ _PHONE = re.compile(
     # with the 0 before an area or mobile code; two years are none
     r"|0[1-9][0-9]{0,4}[-/ ]{1,3}(?!(?:19|20)[0-9]{2}[- ](?:19|20))[0-9]{3,4}[- ][0-9]{3,4}"
     r"|0[1-9][0-9]{1,4}[-/ ][0-9]{6,8}"
+    r"|\(0[1-9][0-9]{1,4}\) ?(?:[0-9]{6,8}|[0-9]{3,4}[- ][0-9]{3,4})"
     r"|(?<![0-9] )0[1-9](?: [0-9]{2}){4}(?! [0-9])"  # France
     rf"){_NUMBER_ENDS}",
     re.ASCII,

@@ -17,6 +17,7 @@ from fairseq_electra.corpus_report.paragraphs import Document, read_documents
 from fairseq_electra.corpus_report.vocabulary import VocabularyUse
 from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.text import OPENERS, atomic_write
+from fairseq_electra.pretraining.documents import BLANK_LINES, DocumentCounts
 from fairseq_electra.progress import Progress
 
 BATCH_CHARACTERS = 1 << 19
@@ -29,6 +30,7 @@ def report_on(
     vocabulary: str | Path | None = None,
     output: str | Path | None = None,
     progress: Progress | None = None,
+    document_start: str = BLANK_LINES,
 ) -> dict[str, Any]:
     """Examine a corpus.
 
@@ -38,6 +40,7 @@ def report_on(
         vocabulary: folder of a vocabulary whose use is counted.
         output: file for the text that the filter leaves; compressed if its name ends in .gz or .xz.
         progress: counts the lines.
+        document_start: where documents start.
 
     Returns:
         what was found, in a form for JSON; of the vocabulary what it makes of the text that is left, if
@@ -52,11 +55,13 @@ def report_on(
     use = VocabularyUse(vocabulary, filtered) if vocabulary is not None else None
     languages = Languages()
     languages.check(settings.languages)
-    repeated = repeated_lines(_lines(paths, settings, progress), settings.repeats)
+    counts = DocumentCounts()
+    lines = counts.over(_lines(read_documents(paths, document_start), settings, progress))
+    repeated = repeated_lines((line for line in lines if line), settings.repeats)
     judge, findings = Filter(settings, repeated, languages), Findings(repeated)
     with writer(output) as write:
         progress.stage("examining", "lines")
-        for documents in batches(read_documents(paths)):
+        for documents in batches(read_documents(paths, document_start)):
             findings.add(documents, judge.judge(documents))
             if use is not None:
                 use.add(documents)
@@ -75,17 +80,23 @@ def report_on(
     }
     if use is not None:
         found["vocabulary"] = use.as_dict()
-    return found | {"warnings": warnings_of(found, findings.document_words)}
+    place = str(paths[0]) if len(paths) == 1 else "the text"
+    of_form = [counts.warning_of_returns(place), counts.warning(place, len(paths), document_start)]
+    warnings = [each.removeprefix("WARNING: ") for each in of_form if each]
+    words = findings.kept_document_words if filtered else findings.document_words
+    return found | {"warnings": [*warnings, *warnings_of(found, words)]}
 
 
-def _lines(paths: Iterable[str | Path], settings: Settings, progress: Progress) -> Iterator[str]:
-    """Yield the lines of the text that are not blank, as the filter compares them."""
+def _lines(documents: Iterable[Document], settings: Settings, progress: Progress) -> Iterator[str]:
+    """Yield the lines of documents as the filter compares them, and a blank one behind each document."""
     progress.stage("counting lines", "lines")
-    for document in read_documents(paths):
+    for document in documents:
         for paragraph in document.paragraphs:
             if settings.mask_personal:
                 read_personal(paragraph, mask=True)
             yield paragraph.text
+        if document.ends:
+            yield ""
         progress.add(len(document.paragraphs))
 
 

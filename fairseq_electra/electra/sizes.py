@@ -108,6 +108,11 @@ class EncoderSizes:
                 "--local-rotary-base and --global-every are of encoders with windows; give --local-window,"
                 " such as 128, or their defaults, 10000 and 3"
             )
+        if self.local_window and self.global_every == 1:
+            raise InputError(
+                f"with --global-every 1 no layer has the --local-window {self.local_window}; give 2 or more,"
+                " or leave both out"
+            )
 
     @property
     def residual_scale(self) -> float:

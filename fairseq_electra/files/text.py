@@ -78,8 +78,23 @@ def read_text(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[str
     Raises:
         InputError: as for :func:`read_lines`.
     """
+    return (part for _, _, part in numbered_parts(path, max_bytes))
+
+
+def numbered_parts(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[tuple[int, bool, str]]:
+    """Yield the parts of lines as :func:`read_text` does, each with its line and its place in it.
+
+    Args:
+        path, max_bytes: as for :func:`read_text`.
+
+    Returns:
+        for each part the number of its line, from 1, whether it goes on with that line, and the part.
+    """
     with _opened(path) as (stream, location):
-        yield from read_parts(stream, max_bytes, location)
+        before = 0
+        for part in read_parts(stream, max_bytes, location):
+            yield location.line, location.line == before, part
+            before = location.line
 
 
 def read_parts(stream: BinaryIO, max_bytes: int, location: "_Location | None" = None) -> Iterator[str]:

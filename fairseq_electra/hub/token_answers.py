@@ -28,6 +28,7 @@ class LineAnswers(ABC):
     def __init__(self, model: ElectraHubInterface, source: str = "text", at_once: int = LINES_AT_ONCE):
         self.model, self.source, self.at_once = model, source, at_once
         self.max_tokens = model.max_length - 2  # beside <s> and </s>
+        self.unit = "line"  # what is counted in errors
         self.number_read = self.number_cut = 0
         self.unknown = Unknown()
 
@@ -100,7 +101,8 @@ class Filler(LineAnswers):
     def answer(self, lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
         first = self.number_read - len(lines) + 1
-        rows = [self._row(line, f"{self.source}, line {number}") for number, line in enumerate(lines, first)]
+        places = (f"{self.source}, {self.unit} {number}" for number in itertools.count(first))
+        rows = [self._row(line, place) for line, place in zip(lines, places, strict=False)]
         symbols, pieces = self.model.symbols, self.model.pieces
         for line, (probabilities, ids) in zip(lines, self.model.guess_masked(rows, self.topk), strict=True):
             guesses = [

@@ -51,14 +51,19 @@ def read_plain(
     Raises:
         InputError: as for :func:`fairseq_electra.files.text.read_text`, or the file is a table by its name.
     """
+    check_is_plain(path)
+    lines = read_text(path, longest)
+    return lines if document_start == BLANK_LINES else _separated(lines, document_start)
+
+
+def check_is_plain(path: str | Path) -> None:
+    """Refuse a file that is a table by its name."""
     if is_json(path) or is_table(path):
         raise InputError(
             f"{path} is a table by its name, JSON lines, CSV or TSV, and not plain text; where a command has "
             "--text, name its column with "
             "the text; write the text into a file of lines where it has not"
         )
-    lines = read_text(path, longest)
-    return lines if document_start == BLANK_LINES else _separated(lines, document_start)
 
 
 def read_column(
@@ -90,10 +95,20 @@ def _separated(lines: Iterable[str], document_start: str) -> Iterator[str]:
     for line in lines:
         if is_blank(line):
             continue
-        if started and (document_start == LINES or _TITLE.fullmatch(line)):
+        if started and starts_document(line, document_start):
             yield ""
         started = True
         yield line
+
+
+def starts_document(line: str, document_start: str) -> bool:
+    """Tell whether a line that is not blank starts a document by itself, whatever stands before it.
+
+    Args:
+        line: the line.
+        document_start: where documents start, one of :data:`DOCUMENT_STARTS`.
+    """
+    return document_start == LINES or (document_start == HEADINGS and _TITLE.fullmatch(line) is not None)
 
 
 @dataclass
@@ -177,7 +192,10 @@ class DocumentCounts:
         enough = self.documents >= MIN_DOCUMENTS
         if self.begins_with_json:
             first = "its first line is JSON and is read as plain text"
-            return f"WARNING: {place}: {first}; name its field with the text: --text COLUMN"
+            return (
+                f"WARNING: {place}: {first}; name its field with the text, --text COLUMN, or write the"
+                " text into a file of lines where a command has no --text"
+            )
         if enough and self.of_a_heading >= OFTEN * self.documents:
             return (
                 f"WARNING: {place}: {self.of_a_heading:,} of {self.documents:,} documents are a heading "

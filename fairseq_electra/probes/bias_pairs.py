@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.files.table import Columns, first_cells, is_json, read_rows, source_name
+from fairseq_electra.files.text import is_blank
 
 OWN = Columns(("category", "sentence", "counterpart"))
 CROWS_PAIRS = Columns(("bias_type", "sent_more", "sent_less", "stereo_antistereo"))
@@ -73,7 +74,7 @@ def columns_of(path: str | Path, quoted: bool = False) -> Columns:
 
 def _pair(names: Sequence[str], cells: Sequence[str], location: str) -> BiasPair:
     for name, cell in zip(names, cells, strict=True):
-        if not cell.strip():
+        if is_blank(cell):
             raise InputError(f"{location}: the column {name!r} is blank; every pair needs a text there")
     pair = BiasPair(*(cell.strip() for cell in cells))
     if pair.direction not in (None, *DIRECTIONS):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fairseq_electra.errors import InputError, shortened
 from fairseq_electra.files.json_values import text_of
 from fairseq_electra.files.table import numbered_lines, records, source_name, value_in
+from fairseq_electra.files.text import is_blank
 
 FIELDS = ("UID", "linguistics_term", "sentence_good", "sentence_bad")
 
@@ -66,7 +67,7 @@ def read_pairs(path: str | Path, at_most: int | None = None) -> list[Pair]:
 
 def _text(record: dict, name: str, location: str) -> str:
     text = text_of(value_in(record, name, location), f"{location}: the text {name!r}")
-    if not text.strip():
+    if is_blank(text):
         raise InputError(f"{location}: the text {name!r} is blank; every pair needs one there")
     return text
 

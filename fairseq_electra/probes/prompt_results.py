@@ -156,8 +156,9 @@ def in_words(found: dict[str, Any]) -> str:
     if "few_shot" in found:
         few_shot = found["few_shot"]
         runs = len(next(iter(few_shot["scores"].values()))["runs"])
+        spread = f"±: standard deviation over {runs} samples" if runs > 1 else "few-shot: one sample"
         sentences.append(
-            f"±: standard deviation over {runs} samples of the training examples, {few_shot['updates']}"
-            f" updates of {few_shot['batch_size']} examples each"
+            f"{spread} of the training examples, {few_shot['updates']} updates of {few_shot['batch_size']}"
+            " examples each"
         )
     return "\n".join(sentences)

@@ -133,5 +133,10 @@ def _check_fields(template: Template, info: TaskInfo, path: Path) -> None:
             )
         if fields.count(name) > 1:
             raise InputError(f"{path}: template: {{{name}}} stands there twice; name each field once")
+    if not set(fields) & set(text_fields(info)):
+        raise InputError(
+            f"{path}: template {template.text!r} has no text of the example; write"
+            f" {' or '.join(f'{{{name}}}' for name in text_fields(info))} where it stands"
+        )
     if LABEL not in fields:
         raise InputError(f"{path}: template {template.text!r} lacks {{{LABEL}}}, the verbalizer's place")

@@ -105,12 +105,15 @@ def pretrain(
     for path in [*save_dir.glob("checkpoint_*_*.pt"), save_dir / "checkpoint_best.pt"]:
         path.unlink(missing_ok=True)
     records = read_log(log)
-    tokens = [record["wpb"] for record in records if record["subset"] == "train_inner" and "wpb" in record]
+    batches = [record for record in records if record["subset"] == "train_inner" and "wpb" in record]
     valid = [record for record in records if record["subset"] == "valid"]
     return {
         "plan": asdict(plan),
         "device_seconds": round(clock.device, 1),
-        "tokens": round(sum(tokens) / max(1, len(tokens)) * plan.updates),
+        **{
+            name: round(sum(record[key] for record in batches) / max(1, len(batches)) * plan.updates)
+            for name, key in (("tokens", "wpb"), ("rows", "bsz"))  # an epoch's last batch has fewer
+        },
         "valid": valid[-1] if valid else {},
     }
 

@@ -205,17 +205,7 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
             f"--tokens-per-sample must lie between {MIN_TOKENS_PER_SAMPLE} and {MAX_TOKENS_PER_SAMPLE}, got "
             f"{cfg.tokens_per_sample}; ELECTRA uses 128 or 512"
         )
-    masked = cfg.mask_prob * cfg.tokens_per_sample
-    max_mean = round(masked / SPANS_OF_A_ROW, 2)
-    if cfg.mask_spans and not 1 <= cfg.mask_spans <= max_mean:
-        remedy = (
-            f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
-        )
-        raise InputError(
-            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which "
-            f"{masked:.3g} are masked in "
-            f"{SPANS_OF_A_ROW} spans or more; {remedy}"
-        )
+    check_spans(cfg)
     check_masker(cfg)
     if cfg.across_documents and cfg.rows == "pairs":
         raise InputError(
@@ -254,6 +244,21 @@ def check_options(cfg: ElectraPretrainingConfig) -> None:
     if str(cfg.ddp_backend) == "fully_sharded":
         raise InputError(
             "--ddp-backend fully_sharded needs fairscale, which no longer follows PyTorch; use pytorch_ddp"
+        )
+
+
+def check_spans(cfg: ElectraPretrainingConfig) -> None:
+    """Refuse ``--mask-spans`` that are too long for the rows."""
+    masked = cfg.mask_prob * cfg.tokens_per_sample
+    max_mean = round(masked / SPANS_OF_A_ROW, 2)
+    if cfg.mask_spans and not 1 <= cfg.mask_spans <= max_mean:
+        remedy = (
+            f"give a mean length from 1 to {max_mean:g}, or 0" if max_mean >= 1 else "give longer rows, or 0"
+        )
+        raise InputError(
+            f"--mask-spans {cfg.mask_spans:g} does not fit rows of {cfg.tokens_per_sample} tokens, of which "
+            f"{masked:.3g} are masked in "
+            f"{SPANS_OF_A_ROW} spans or more; {remedy}"
         )
 
 

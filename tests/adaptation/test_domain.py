@@ -250,6 +250,46 @@ def test_adapt_refuses_options_that_make_no_sense(adapt, tmp_path, arguments, me
     assert message in refused(adapt, tmp_path, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("group", "option", "message"),
+    [
+        (
+            "model",
+            {"recurrence": 16, "positions": "rotary"},
+            "reads rows in parts of 16 tokens (--recurrence)",
+        ),
+        ("task", {"mask_spans": 3.0}, "--mask-spans 3 does not fit rows of 16 tokens"),
+    ],
+)
+def test_adapt_refuses_rows_too_short_for_the_earlier_training(
+    adapt, tmp_path, checkpoint, vocabulary, group, option, message
+):
+    cfg, tokenizer = read_checkpoint(checkpoint)["cfg"], load_wordpiece(vocabulary)
+    cfg[group] |= option
+    net = build(cfg["model"], tokenizer.get_vocab_size())
+    (tmp_path / "source").mkdir()
+    save_vocabulary(tokenizer, tmp_path / "source")
+    source = tmp_path / "source/checkpoint.pt"
+    continuation.checkpoint_utils.torch_persistent_save(
+        state_of(cfg, net, symbols_of(tokenizer)), str(source)
+    )
+    assert message in refused(adapt, tmp_path, "--tokens-per-sample", 16, source=source)
+
+
+def test_adapt_keeps_packed_rows_only_where_this_machine_can(
+    adapt, tmp_path, checkpoint, vocabulary, monkeypatch
+):
+    state = read_checkpoint(checkpoint)
+    state["cfg"]["task"]["pack"] = True
+    (tmp_path / "source").mkdir()
+    save_vocabulary(load_wordpiece(vocabulary), tmp_path / "source")
+    source = tmp_path / "source/checkpoint.pt"
+    continuation.checkpoint_utils.torch_persistent_save(state, str(source))
+    assert " --pack" in adapt("can", "--print", source=source).stdout
+    monkeypatch.setattr(continuation.Continuation, "can_pack", lambda self: False)
+    assert " --pack" not in adapt("cannot", "--print", source=source).stdout
+
+
 def test_adapt_warns_of_every_text_that_the_vocabulary_does_not_know(adapt, tmp_path, texts):
     unknown = tmp_path / "unknown.txt"
     unknown.write_text("a sentence with \N{SNOWMAN} \N{COMET} \N{UMBRELLA}\n" * 40)

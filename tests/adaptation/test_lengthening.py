@@ -104,6 +104,24 @@ def test_lengthen_raises_the_base_mixes_lengths_trains_and_compares(lengthen, so
     assert len(follow_here) == number
 
 
+@pytest.mark.parametrize("task", [{}, {"rows": "blocks", "across_documents": True}])
+def test_the_columns_are_of_the_same_masks_in_the_same_rows(lengthen, source, tmp_path, task):
+    checkpoint = source()
+    state = read_checkpoint(checkpoint)
+    state["cfg"]["task"] |= task
+    continuation.checkpoint_utils.torch_persistent_save(state, str(checkpoint))
+    lengthen(checkpoint, "out", "--lr", 1e-12, "--rotary-base", 10000)  # the model stays as it is
+    before, _, after = json.loads((tmp_path / "out/results.json").read_text())["figures"].values()
+    assert list(before) == list(after)
+    for rows, figures in before.items():
+        assert after[rows] == pytest.approx(figures, abs=2e-3), rows
+
+
+def test_parts_of_rows_keep_the_base_as_their_tokens_see_no_further(lengthen, source, tmp_path):
+    lengthen(source(recurrence=8), "out")
+    assert json.loads((tmp_path / "out/results.json").read_text())["rotary_base"] == 10000
+
+
 @pytest.mark.long
 def test_lengthen_resumes_exactly_after_a_kill(lengthen, source, tmp_path, monkeypatch):
     checkpoint, train = source(), continuation.train

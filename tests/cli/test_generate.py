@@ -49,6 +49,12 @@ def test_generate_says_what_the_vocabulary_does_not_know(checkpoint):
     assert "WARNING: the prompts: " in done.stderr
 
 
+def test_generate_refuses_a_length_that_no_prompt_needs(checkpoint):
+    done = electra("generate", checkpoint, "--prompt", "a <mask*2> b", "--length", "2", check=False)
+    assert done.returncode == 1 and "--length is of prompts without <mask>" in done.stderr
+    assert electra("generate", checkpoint, "--prompt", "a <mask*2> b").stdout
+
+
 def test_generate_refuses_bad_options_before_it_loads_the_model(tmp_path):
     """There is no such checkpoint."""
     for arguments, message in (

@@ -157,6 +157,17 @@ def test_placement_reads_slurms_machines(tmp_path, monkeypatch):
         place(monkeypatch, SLURM_STEP_NUM_TASKS="16")
 
 
+@pytest.mark.parametrize(
+    "options", [["--node-rank", "1"], ["--master-addr", "host"], ["--nodes", "1", "--node-rank", "0"]]
+)
+def test_a_machine_does_not_train_by_itself_when_it_is_told_of_others(monkeypatch, options):
+    with pytest.raises(InputError, match="would train by itself; give --nodes too"):
+        place(monkeypatch, *options)
+    assert place(monkeypatch) == place(monkeypatch, "--nodes", "1") == ["--standalone"]
+    with pytest.raises(InputError, match="--nodes is the number of machines, got 0"):
+        place(monkeypatch, "--nodes", "0")
+
+
 @pytest.mark.long
 def test_launch_joins_two_machines_in_one_run(tmp_path, data_bin):
     """Both on this machine: as torchrun sees it, two."""

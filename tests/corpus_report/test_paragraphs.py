@@ -7,6 +7,7 @@ import pytest
 from fairseq_electra.corpus_report import paragraphs
 from fairseq_electra.corpus_report.paragraphs import excerpt, read_documents, words_of
 from fairseq_electra.errors import InputError
+from fairseq_electra.pretraining.documents import read_plain
 
 
 def test_read_documents_numbers_lines_and_ends_documents_with_files(tmp_path):
@@ -34,6 +35,25 @@ def test_read_documents_yields_a_long_document_in_parts(tmp_path, monkeypatch):
         (["dddddddddddd"], False, True),
         (["e"], True, True),
     ]
+
+
+def test_a_line_read_in_parts_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "long.txt"
+    path.write_text("x " * 700_000 + "\nada@example.org\n")
+    (document,) = read_documents([path])
+    assert [each.location.line for each in document.paragraphs] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(("start", "sizes"), [("lines", [1, 1, 1, 1, 1]), ("headings", [2, 3])])
+def test_documents_start_where_encode_says(tmp_path, start, sizes):
+    path = tmp_path / "text.txt"
+    path.write_text(" = One = \n\na\n = Two = \n\nb\n\nc\n")
+    documents = list(read_documents([path], start))
+    assert [len(document.paragraphs) for document in documents] == sizes
+    assert all(document.begins and document.ends for document in documents)
+    assert [each.location.line for document in documents for each in document.paragraphs] == [1, 3, 4, 6, 8]
+    lines = list(read_plain(path, document_start=start))
+    assert lines == "\n\n".join("\n".join(each.text for each in d.paragraphs) for d in documents).split("\n")
 
 
 def test_read_documents_refuses_what_is_not_text(tmp_path):

@@ -122,6 +122,45 @@ def test_report_on_counts_documents_that_are_read_in_parts_once(dirty, tmp_path,
     )
 
 
+def test_warnings_are_of_the_text_that_the_filter_leaves(clean, tmp_path):
+    """Short documents behind long boilerplate, an address in a copy, and copies in another language."""
+    menu = " ".join(f"entry{i}" for i in range(120))
+    documents = [[menu, " ".join(document[0].split()[:8])] for document in clean]
+    documents += [[f"{GERMAN} Mail: ada@example.org"], *[[GERMAN]] * 9]
+    report_on([write(tmp_path / "text.txt", documents)], Settings(), None, tmp_path / "left.txt")
+    found, again = (
+        [
+            warning
+            for warning in report_on([tmp_path / name], Settings(), None, tmp_path / "out.txt")["warnings"]
+            if not warning.startswith(str(tmp_path))  # of how the file is read
+        ]
+        for name in ("text.txt", "left.txt")
+    )
+    assert found == again and any(each.startswith("short documents: ") for each in found)
+    first = report_on([tmp_path / "text.txt"], Settings())["warnings"]
+    assert not any(each.startswith("short documents: ") for each in first)
+    write(tmp_path / "text.txt", [*clean, [GERMAN], [f"{GERMAN} ada@example.org"]])
+    kept = report_on([tmp_path / "text.txt"], Settings(), None, tmp_path / "out.txt")["warnings"]
+    assert "@" not in (tmp_path / "out.txt").read_text()
+    assert not any("personal data" in each or "other languages" in each for each in kept)
+
+
+def test_short_lines_of_a_document_judged_in_parts_stay(clean, tmp_path, monkeypatch):
+    text = write(tmp_path / "text.txt", [[*clean[0], GERMAN, GERMAN_HEADING]])
+    monkeypatch.setattr(paragraphs, "MAX_CHARACTERS", sum(map(len, clean[0])))
+    report_on([text], Settings(languages=("en",)), None, tmp_path / "left.txt")
+    assert (tmp_path / "left.txt").read_text().splitlines() == [*clean[0], GERMAN_HEADING]
+
+
+def test_a_report_warns_as_encode_does_of_documents_that_seem_to_start_elsewhere(clean, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(f"{i} {clean[i % 20][0]}" for i in range(1000)))
+    (warning,) = (each for each in report_on([text], Settings())["warnings"] if "blank line" in each)
+    assert warning.startswith(f"{text}: no blank line among 1,000 lines")
+    found = report_on([text], Settings(), document_start="lines")
+    assert found["text"]["documents"] == 1000 and not any("blank line" in each for each in found["warnings"])
+
+
 def test_report_on_without_a_language_removes_none_and_counts_all(filtered, tmp_path):
     found = report_on([filtered[0]], Settings())
     assert found["steps"]["other language"]["lines"] == 0 and found["languages"]["de"]["lines"] == 2

@@ -292,6 +292,7 @@ def test_compiled_traits_are_one_graph_with_the_same_result():
         ({"local_window": 5}, "--local-window 5: half of the window lies on each side"),
         ({"local_window": -2}, "--local-window -2: half of the window lies on each side"),
         ({"local_window": 4, "global_every": 0}, "--global-every must be 1 or more, got 0"),
+        ({"local_window": 4, "global_every": 1}, "with --global-every 1 no layer has the --local-window 4"),
         ({"global_every": 2}, "--global-every are of encoders with windows; give --local-window"),
         ({"local_rotary_base": 5e3}, "are of encoders with windows; give --local-window"),
         ({"rotary_base": 1.0}, "--rotary-base must be above 1, got 1.0"),

@@ -81,7 +81,7 @@ def test_line_answers_cut_and_count_long_lines_and_refuse_a_mask_after_the_cut(h
     assert len(answer["guesses"]) == 1 and filler.number_cut == 1
     with pytest.raises(InputError, match="text, line 2: a <mask> stands behind the 30 tokens"):
         list(Filler(hub)(["<mask>", "a " * 40 + "<mask>"]))
-    with pytest.raises(InputError, match="text, line 300: no <mask> in 'none'"):
+    with pytest.raises(InputError, match="text, line 300: no <mask> in 'none'"):  # of the second batch
         list(Filler(hub)(["<mask>"] * 299 + ["none"]))
 
 

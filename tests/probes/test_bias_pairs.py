@@ -66,6 +66,7 @@ def test_read_bias_pairs_reads_quoted_cells_of_a_tsv_where_told(tmp_path):
         ("a.tsv", as_table(PAIRS, ","), "between tabs, or in a .csv file between commas"),
         ("a.tsv", HEADER, "has no pairs; give one pair per line below the names of the columns"),
         ("a.tsv", f"{HEADER}age\tOld.\tYoung.\nage\t \tYoung.\n", "line 3: the column 'sentence' is blank"),
+        ("a.tsv", f"{HEADER}age\t\u200b\tYoung.\n", "line 2: the column 'sentence' is blank"),
         ("a.tsv", f"{HEADER}\tOld.\tYoung.\n", "line 2: the column 'category' is blank"),
         ("a.tsv", f"{HEADER}age\tOld.\n", "line 2: 2 columns, not 3; write all of them"),
         ("a.tsv", f"{HEADER}age\tOld.\tOld.\n", "line 2: both sentences are the same, 'Old.'; a pair must"),

@@ -51,6 +51,7 @@ def test_read_pairs_reads_plain_and_compressed_files_and_keeps_the_first_of_each
         (line(PAIRS[0], sentence_bad=None), "line 2: 'sentence_bad' is null"),
         (line(PAIRS[0], sentence_good=7), "line 2: the text 'sentence_good' is 7, a whole number"),
         (line(PAIRS[0], UID=" "), "line 2: the text 'UID' is blank"),
+        (line(PAIRS[0], sentence_good="\u200b"), "line 2: the text 'sentence_good' is blank"),
         (line(PAIRS[1], pairID="8"), "line 2: the same pair as in line 1, 'She saw herself.'"),
         (
             line(PAIRS[3], linguistics_term="syntax"),

@@ -57,6 +57,7 @@ GOOD = 'verbalizers: {0: bad, 1: good}\ntemplate: "{text} is {label}."\n'
             GOOD.replace("{label}", "label"),
             "template '{text} is label.' lacks {label}, the verbalizer's place",
         ),
+        (GOOD.replace("{text}", "It"), "template 'It is {label}.' has no text of the example; write {text}"),
         (GOOD.replace("{text}", "{sentence}"), "unknown field {sentence}; movies has {text}, {label}"),
         (GOOD.replace("{text}", "{text1}"), "unknown field {text1}; movies has {text}, {label}"),
         (GOOD.replace("{text}", "{}"), "unknown field {}; movies has {text}, {label}"),

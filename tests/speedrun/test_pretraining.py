@@ -55,7 +55,7 @@ class Trainer:
                         self.kill_at = math.inf
                         raise Killed
                     if done % interval == 0:
-                        yield line(self.record("train_inner", done, wpb=2000.0, wps=9000.0))
+                        yield line(self.record("train_inner", done, wpb=2000.0, bsz=15.5, wps=9000.0))
                     if done % every == 0 or done == last:
                         now += PACE.close
                         yield line(self.record("valid", done, prefix="valid_", fixed_auc=0.5 + done / 1e5))
@@ -101,6 +101,7 @@ def test_at_the_measured_pace_the_plan_is_kept(train):
     assert (
         result["device_seconds"] == pytest.approx(trainer.clock, abs=0.1)
         and result["tokens"] == 2000 * plan.updates
+        and result["rows"] == round(15.5 * plan.updates)
     )
     assert said[0].startswith("    fairseq-train ") and "--user-dir fairseq_electra" in said[0]
     progress = [line for line in said if "left" in line]
