@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     for lr in args.lr or ():
         if not 0 < lr < 1:
             raise InputError(f"--lr must lie between 0 and 1, got {lr:g}")
+        if args.lr.count(lr) > 1:
+            raise InputError(f"--lr {lr:g} is given twice; name each rate once")
     if args.shots is None:
         for name in ("seeds", "lr", "updates"):
             if getattr(args, name) is not None:

@@ -11,6 +11,7 @@ from fairseq_electra.finetuning.results import versions
 from fairseq_electra.finetuning.sentences.metrics import score as metrics_of
 from fairseq_electra.probes.few_shot import BATCH_SIZE, Run
 from fairseq_electra.probes.prompting import Outcome
+from fairseq_electra.probes.templates import text_fields
 
 SAMPLES = 1000  # of the bootstrap
 INTERVAL = (2.5, 97.5)  # per cent
@@ -37,7 +38,11 @@ def results(outcome: Outcome, net: dict[str, Any]) -> dict[str, Any]:
             "most_frequent_label": info.labels[most_frequent],
             "metrics_of_most_frequent_label": metrics_of(info.metrics, constant, target),
         },
-        "template": {"text": template.text, "verbalizers": dict(template.verbalizers)},
+        "template": {
+            "text": template.text,
+            "verbalizers": dict(template.verbalizers),
+            "leaves_out": [name for name in text_fields(info) if f"{{{name}}}" not in template.text],
+        },
         "zero_shot": {
             score: {
                 "metrics": with_intervals(info.metrics, scores, target),
@@ -147,6 +152,9 @@ def in_words(found: dict[str, Any]) -> str:
         f"template {template['text']!r}; {verbalizers}",
         f"{task['shortened']:,} of {task['examples']:,} examples have texts that were cut to fit a row",
     ]
+    if template["leaves_out"]:
+        fields = " and ".join(f"{{{name}}}" for name in template["leaves_out"])
+        sentences.append(f"the template leaves out {fields}")
     predicted = ", ".join(
         f"{score} {' : '.join(f'{number:,}' for number in each['predicted'].values())}"
         for score, each in found["zero_shot"].items()

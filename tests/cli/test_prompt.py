@@ -75,6 +75,7 @@ def test_prompt_prints_the_table_and_writes_every_run(checkpoint, task, template
         (["--seeds", "0"], "--seeds must be 1 or more, got 0"),
         (["--updates", "-1"], "--updates must be 1 or more, got -1"),
         (["--lr", "1e-4", "0"], "--lr must lie between 0 and 1, got 0"),
+        (["--lr", "1e-4", "1e-4"], "--lr 0.0001 is given twice"),
         (["--lr", "nan"], "--lr must lie between 0 and 1, got nan"),
         (["--seeds", "3"], "--seeds is for --shots, the fine-tuning on a few examples; add it"),
         (["--updates", "7"], "--updates is for --shots"),

@@ -77,6 +77,9 @@ def test_table_and_words_say_what_the_results_hold(found):
         "| discriminator, 16 examples per label | 75.0 ± 35.4 | 75.0 ± 35.4 |",
     ]
     said = in_words(found)
+    assert "leaves out" not in said
+    found["template"]["leaves_out"] = ["text1", "text2"]
+    assert "the template leaves out {text1} and {text2}" in in_words(found)
     assert "template '{text} It was {label}.'; bad 'terrible', good 'great'" in said
     assert "1 of 4 examples have texts that were cut" in said and "discriminator 2 : 2" in said
     assert "standard deviation over 2 samples of the training examples, 50 updates of 8" in said
