@@ -104,14 +104,17 @@ def load_pretrained(checkpoint: str, data: str):
         raise InputError(
             f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir"
         )
-    trained_for = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task._name
-    if trained_for != "electra_pretraining":
+    options = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task
+    if options._name != "electra_pretraining":
         raise InputError(
-            f"{checkpoint} was trained for {trained_for}; inspect shows checkpoints of electra_pretraining"
+            f"{checkpoint} was trained for {options._name}; inspect shows checkpoints of electra_pretraining"
         )
     overrides: dict = {"data": data, **ON_A_CPU}
     if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
         overrides |= {"languages": None, "sampling_alpha": None}
+    elif "," in (languages := options.get("languages") or ""):
+        one = Path(data) / languages.split(",")[0]
+        raise InputError(f"the text of each language has a folder; give one, such as {one}, and not {data}")
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 

@@ -15,6 +15,7 @@ from fairseq_electra.files.text import atomic_write
 from fairseq_electra.pretraining.log import read_log
 
 PICTURES = (".png", ".svg", ".pdf")
+MARKERS = "os^vD<>ph*"  # of validation sets, such as those of several languages
 PANELS = (
     ("losses, nats", ("masked_lm_loss", "disc_loss")),
     (
@@ -27,7 +28,7 @@ PANELS = (
             "disc_recall",
         ),
     ),
-    ("area under the curve", ("disc_auc",)),
+    ("area under the curve", ("disc_auc", "fixed_auc")),
     ("tokens per second", ("wps",)),
 )
 
@@ -77,19 +78,22 @@ def run(args: argparse.Namespace) -> None:
 
 
 def draw(records: list[dict], output: Path, title: str) -> None:
-    """Draw four panels over updates: training as lines, validation as dots."""
+    """Draw four panels over updates: training as lines, validation as a marker for each set."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    subsets = list(dict.fromkeys(record["subset"] for record in records))
+    validated = [subset for subset in subsets if subset != "train_inner"]
+    markers = {subset: MARKERS[i % len(MARKERS)] for i, subset in enumerate(validated)}
     figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
     for axis, (heading, names) in zip(axes.flat, PANELS, strict=True):
         for color, name in enumerate(names):
-            for subset in dict.fromkeys(record["subset"] for record in records):
+            for subset in subsets:
                 points = [(r["num_updates"], r[name]) for r in records if r["subset"] == subset and name in r]
                 if points and (subset == "train_inner" or name != "wps"):
-                    style = "-" if subset == "train_inner" else "o"
+                    style = markers.get(subset, "-")
                     label = name if subset == "train_inner" else f"{name} ({subset})"
                     axis.plot(
                         *zip(*points, strict=True),
@@ -102,7 +106,10 @@ def draw(records: list[dict], output: Path, title: str) -> None:
         axis.set_title(heading, fontsize=10)
         axis.set_xlabel("updates")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        if axis.has_data():
+            axis.legend(fontsize=7)
+        else:
+            axis.set_visible(False)  # as of the speed, where a run ended before its first record
     figure.suptitle(title)
     with atomic_write(output, "wb") as stream:
         figure.savefig(stream, dpi=100, format=output.suffix[1:].lower())

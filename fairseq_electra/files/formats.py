@@ -9,6 +9,7 @@ _TAR_MARKS = (b"ustar\x00", b"ustar  \x00")  # of POSIX and of GNU; "gustar" and
 _UTF16 = "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"
 _UTF32 = "convert it: iconv -f UTF-32 -t UTF-8 FILE > NEW"
 _ARCHIVE = "unpack it, and give the files of text in it"
+_ZIP = "unpack an archive, and give the text; in a command line a checkpoint stands before it"
 _TABLE = "write its text into a file of lines first, for example with pandas"
 _OFFICE = "save it as plain text in UTF-8"
 # first bytes, name of the format, remedy; if one starts with another, the longer comes first
@@ -19,7 +20,7 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     *((b"BZh%d1AY&SY" % level, "compressed by bzip2", "unpack it (bzip2 -dc)") for level in range(1, 10)),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it (zstd -dc)"),
     (b"\x04\x22\x4d\x18", "compressed by lz4", "unpack it (lz4 -dc)"),
-    (b"PK\x03\x04", "a zip archive (Word's and Excel's files are such, too)", _ARCHIVE),
+    (b"PK\x03\x04", "a zip archive (checkpoints, and files of Word and Excel, are such, too)", _ZIP),
     (b"PK\x05\x06", "an empty zip archive", _ARCHIVE),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _ARCHIVE),
     (b"Rar!\x1a\x07", "a rar archive", _ARCHIVE),

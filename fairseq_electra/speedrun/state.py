@@ -63,6 +63,11 @@ class State:
         # read only after locking, because a run that has just ended may have written more
         if holds_speedrun(folder, command):
             self.values = self._read()
+            if set(self.values["arguments"]) != set(arguments):
+                raise InputError(
+                    f"{folder} is from another command than {command}, or from another version of it; give"
+                    " another --output"
+                )
             differs = [
                 name for name, value in self.values["arguments"].items() if arguments.get(name) != value
             ]

@@ -303,8 +303,10 @@ def test_adapt_warns_of_every_text_that_the_vocabulary_does_not_know(adapt, tmp_
 
 
 def test_adapt_refuses_a_folder_of_another_run(adapt, tmp_path):
-    State(tmp_path / "out", {"--lr": 0.5}, domain.Adaptation.command).close()
+    adapt("out", "--print", "--lr", 0.5)
     assert "was started with a different --lr" in adapt("out", check=False).stderr
+    State(tmp_path / "command", {"--length": 9}).close()
+    assert "is from another command than run of adapt" in adapt("command", check=False).stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("")
     assert "not from a run of adapt" in adapt("other", check=False).stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_electra.cli import inspect, main
+from fairseq_electra.cli import inspect, main, plot
 from fairseq_electra.pretraining.corpus import Document
 from tests.helpers.commands import electra
 from tests.helpers.paths import USER_DIR
@@ -114,6 +114,26 @@ def test_plot_draws_and_writes_the_numbers(trained, tmp_path):
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert [row["subset"] for row in rows] == ["train_inner"] * 5 + ["valid"]
     assert float(rows[0]["masked_lm_loss"]) > 5 and 0 <= float(rows[-1]["disc_auc"]) <= 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_plot_tells_languages_apart_and_leaves_out_a_panel_without_curves(tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figures = {"masked_lm_loss": 7.0, "disc_auc": 0.6, "fixed_auc": 0.5, "disc_recall": 1.0}
+    records = [{"subset": each, "num_updates": 9, **figures} for each in ("en/valid", "ko/valid", "valid")]
+    plot.draw(records, tmp_path / "curves.png", "")
+    losses, _, areas, speed = pyplot.gcf().axes
+    pyplot.close()
+    assert [line.get_marker() for line in losses.lines] == ["o", "s", "^"]
+    assert len(areas.lines) == 6 and not speed.get_visible() and losses.get_visible()
+
+
+def test_inspect_asks_for_the_folder_of_one_language(trained, tmp_path):
+    state = torch.load(trained / "save" / "checkpoint_last.pt", weights_only=True)
+    state["cfg"]["task"]["languages"] = "en,ko"
+    torch.save(state, tmp_path / "checkpoint_last.pt")
+    done = electra("inspect", tmp_path / "checkpoint_last.pt", tmp_path, check=False)
+    assert done.returncode == 1 and f"give one, such as {tmp_path / 'en'}, and not" in done.stderr
 
 
 def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):

@@ -49,6 +49,7 @@ def glue_folder(tmp_path):
 TRAINED = {
     "device_seconds": 290.0,
     "tokens": 2_000_000,
+    "rows": 22_000,
     "valid": {"mask_token_accuracy": 10.0, "disc_auc": 0.6, "num_updates": 1000.0},
 }
 SCORES = {"median": 50.0, "mean": 50.0, "standard_deviation": 1.0, "values": [49, 51], "ensemble": 50.0}

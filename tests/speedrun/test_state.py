@@ -86,6 +86,14 @@ def test_the_record_is_read_only_after_locking(tmp_path, monkeypatch):
     assert start(tmp_path).stage("one", lambda: pytest.fail("done twice")) == 7
 
 
+def test_the_folder_of_another_command_is_not_taken_for_other_options(tmp_path):
+    release(start(tmp_path))
+    with pytest.raises(
+        InputError, match="is from another command than run of adapt, or from another version"
+    ):
+        State(tmp_path, {"--replay": {}}, "run of adapt")
+
+
 def test_a_closed_record_is_free_while_a_process_of_its_run_still_lives(tmp_path):
     first = start(tmp_path)
     child = os.fork()  # as one that loads data, which has the lock's descriptor too
