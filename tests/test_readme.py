@@ -529,6 +529,15 @@ def test_an_adaptation_with_replay_gains_in_the_domain_and_forgets_little():
     for gained in (replay, both):  # what is asked of the command
         assert all(gained["valid", name][0] >= 0.02 for name in ("fixed_auc", "disc_auc"))
         assert all(gained["general", name][0] >= -0.01 for name in ("fixed_auc", "disc_auc"))
+    for arm, start in (("replay", "before"), ("both", "with new tokens, untrained")):
+        older = gains(arm, start, runs["36 M tokens"])
+        assert min(older["valid", name][0] for name in ("fixed_auc", "disc_auc")) >= 0.02
+        assert min(older["general", name][0] for name in ("fixed_auc", "disc_auc")) >= -0.01
+    older = gains("replay", arms=runs["36 M tokens"])
+    words = [older["valid", "fixed_auc"][1], older["valid", "disc_auc"][1], older["general", "disc_auc"][1]]
+    assert older["general", "disc_auc"][0] < older["general", "fixed_auc"][0]
+    said = "gains {} and `disc_auc` {}; the loss on Wikipedia is at most {}."
+    assert said.format(*words) in text
     words = [replay[key][1] for key in of_pairs]
     assert words[2] == words[3]
     assert "`fixed_auc` by {} and `disc_auc` by {}, and loses {} of both on Wikipedia".format(*words) in text
