@@ -75,6 +75,11 @@ def run(args: argparse.Namespace) -> None:
         )
     of_electric = task.objective.model is Electric
     labels, make_columns = (LABELS_OF_ELECTRIC, noise_columns) if of_electric else (LABELS, columns)
+    languages = (task.cfg.languages or "").split(",")
+    if len(languages) > 1 and args.split in ("valid", "test"):
+        raise InputError(
+            f"{args.split} of each language is read by itself; give --split {languages[0]}/{args.split}"
+        )
     dataset = task.load_dataset(args.split)
     rows = args.rows or telling_rows(dataset)
     if max(rows) >= len(dataset) or min(rows) < 0:
@@ -112,9 +117,6 @@ def load_pretrained(checkpoint: str, data: str):
     overrides: dict = {"data": data, **ON_A_CPU}
     if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
         overrides |= {"languages": None, "sampling_alpha": None}
-    elif "," in (languages := options.get("languages") or ""):
-        one = Path(data) / languages.split(",")[0]
-        raise InputError(f"the text of each language has a folder; give one, such as {one}, and not {data}")
     models, _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides=overrides)
     return models[0].eval(), task
 

@@ -128,14 +128,6 @@ def test_plot_tells_languages_apart_and_leaves_out_a_panel_without_curves(tmp_pa
     assert len(areas.lines) == 6 and not speed.get_visible() and losses.get_visible()
 
 
-def test_inspect_asks_for_the_folder_of_one_language(trained, tmp_path):
-    state = torch.load(trained / "save" / "checkpoint_last.pt", weights_only=True)
-    state["cfg"]["task"]["languages"] = "en,ko"
-    torch.save(state, tmp_path / "checkpoint_last.pt")
-    done = electra("inspect", tmp_path / "checkpoint_last.pt", tmp_path, check=False)
-    assert done.returncode == 1 and f"give one, such as {tmp_path / 'en'}, and not" in done.stderr
-
-
 def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path):
     whole = (trained / "train.log").read_text().splitlines()
     records = [index for index, line in enumerate(whole) if "train_inner" in line]

@@ -106,7 +106,9 @@ def test_a_checkpoint_of_several_languages_is_shown_and_used_on_all_and_on_one(t
     more = ["--sampling-alpha", "0.5", "--disable-validation"]
     train_here(data, tmp_path / "save", *RUN, *more)
     checkpoint = tmp_path / "save" / "checkpoint_last.pt"
-    for shown, split in ((data, "train"), (data / "ko", "valid")):
+    status, _, said = electra_here("inspect", checkpoint, data)
+    assert status == 1 and said.endswith("valid of each language is read by itself; give --split en/valid\n")
+    for shown, split in ((data, "train"), (data, "en/valid"), (data / "ko", "valid")):
         status, output, said = electra_here("inspect", checkpoint, shown, "--split", split)
         assert status == 0 and "p(replaced)" in output, said
     status, output, said = electra_here("corrupt", checkpoint, data / "ko")

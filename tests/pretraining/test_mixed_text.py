@@ -64,6 +64,17 @@ def test_vocab_of_several_languages_knows_each_and_keeps_its_marks(tmp_path, fil
         assert " ".join(tokens) == words
 
 
+def test_no_character_of_a_script_without_blanks_is_outside_a_token(tmp_path, files):
+    lines = ["中国的首都是北京，人口约2154万。", "《红楼梦》是曹雪芹的小说；共120回！", "㐀𠀀是少见的字ABC。"]
+    (tmp_path / "zh.txt").write_text("\n".join(lines) * 30)
+    vocab(tmp_path, "--language", "en", files["en"], "--language", "zh", tmp_path / "zh.txt")
+    tokenizer = load_wordpiece(tmp_path / "vocab")
+    for line in [*lines, "鑫从没见过"]:  # the last has characters that the vocabulary lacks
+        ends = [0, *(end for _, end in tokenizer.encode(line, add_special_tokens=False).offsets)]
+        starts = [start for start, _ in tokenizer.encode(line, add_special_tokens=False).offsets]
+        assert ends == [*starts, len(line)]  # each token begins where the one before it ends
+
+
 def test_vocab_of_one_language_is_that_of_its_files(tmp_path, files):
     vocab(tmp_path / "one", "--language", "vi", files["vi"])
     vocab(tmp_path / "two", files["vi"])
