@@ -80,15 +80,16 @@ class Findings:
             self.document_words.append(0)
             self._fates, self._kept_words = set(), 0
         self._fates |= {paragraph.removed_by for paragraph in document.paragraphs}
-        self._kept_words += sum(len(paragraph.words) for paragraph in document.kept)
-        if document.ends:
-            stays = "" in self._fates
-            (self.kept if stays else self.removed[max(self._fates, key=STEPS.index)]).documents += 1
-            if stays:
-                self.kept_document_words.append(self._kept_words)
         for paragraph in document.kept:
+            self._kept_words += len(paragraph.words)
             self.kept_languages[paragraph.language or UNCLEAR] += len(paragraph.text)
             self.kept_personal.update(each.kind for each in paragraph.personal)
+        if document.ends:
+            if "" in self._fates:
+                self.kept.documents += 1
+                self.kept_document_words.append(self._kept_words)
+            else:
+                self.removed[max(self._fates, key=STEPS.index)].documents += 1
         for paragraph in document.paragraphs:
             self.read.add(paragraph)
             self.line_words.append(len(paragraph.words))

@@ -78,7 +78,8 @@ def read_text(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[str
     Raises:
         InputError: as for :func:`read_lines`.
     """
-    return (part for _, _, part in numbered_parts(path, max_bytes))
+    with _opened(path) as (stream, location):
+        yield from read_parts(stream, max_bytes, location)
 
 
 def numbered_parts(path: str | Path, max_bytes: int = MAX_PART_BYTES) -> Iterator[tuple[int, bool, str]]:

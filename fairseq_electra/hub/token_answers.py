@@ -101,8 +101,8 @@ class Filler(LineAnswers):
     def answer(self, lines: list[str]) -> Iterator[dict]:
         """Answer some lines."""
         first = self.number_read - len(lines) + 1
-        places = (f"{self.source}, {self.unit} {number}" for number in itertools.count(first))
-        rows = [self._row(line, place) for line, place in zip(lines, places, strict=False)]
+        place = f"{self.source}, {self.unit}"
+        rows = [self._row(line, f"{place} {number}") for number, line in enumerate(lines, first)]
         symbols, pieces = self.model.symbols, self.model.pieces
         for line, (probabilities, ids) in zip(lines, self.model.guess_masked(rows, self.topk), strict=True):
             guesses = [

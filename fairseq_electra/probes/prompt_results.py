@@ -25,6 +25,7 @@ def results(outcome: Outcome, net: dict[str, Any]) -> dict[str, Any]:
         net: result of :func:`fairseq_electra.probes.results.described`.
     """
     info, target, template = outcome.info, outcome.target, outcome.template
+    fields = {part.field for part in template.parts}
     most_frequent = int(np.bincount(target).argmax())
     constant = np.tile(np.arange(len(info.labels)) == most_frequent, (len(target), 1)).astype(float)
     found = {
@@ -41,7 +42,7 @@ def results(outcome: Outcome, net: dict[str, Any]) -> dict[str, Any]:
         "template": {
             "text": template.text,
             "verbalizers": dict(template.verbalizers),
-            "leaves_out": [name for name in text_fields(info) if f"{{{name}}}" not in template.text],
+            "leaves_out": [name for name in text_fields(info) if name not in fields],
         },
         "zero_shot": {
             score: {

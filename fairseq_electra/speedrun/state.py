@@ -60,25 +60,17 @@ class State:
             raise InputError(
                 f"another {command} is running in {folder}; wait until it ends, or give another --output"
             ) from error
-        # read only after locking, because a run that has just ended may have written more
-        if holds_speedrun(folder, command):
-            self.values = self._read()
-            if set(self.values["arguments"]) != set(arguments):
-                raise InputError(
-                    f"{folder} is from another command than {command}, or from another version of it; give"
-                    " another --output"
-                )
-            differs = [
-                name for name, value in self.values["arguments"].items() if arguments.get(name) != value
-            ]
-            if differs:
-                raise InputError(
-                    f"{folder} was started with a different {' and '.join(differs)}; "
-                    "repeat that command line to resume, or give another --output"
-                )
-        else:
-            self.values = {"arguments": arguments, "done": {}, "notes": {}}
-        self._write()
+        try:  # read only after locking, because a run that has just ended may have written more
+            started = holds_speedrun(folder, command)
+            self.values = (
+                self._started(folder, arguments, command)
+                if started
+                else {"arguments": arguments, "done": {}, "notes": {}}
+            )
+            self._write()
+        except BaseException:
+            self.close()
+            raise
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:
         """Run a stage unless it is done; returns its recorded result, which must be plain data."""
@@ -105,6 +97,23 @@ class State:
         """Let another process use the folder, also while a process that this one started is still there."""
         fcntl.flock(self.lock, fcntl.LOCK_UN)
         self.lock.close()
+
+    def _started(self, folder: Path, arguments: dict[str, Any], command: str) -> dict[str, Any]:
+        """Read the record of a run that was started, which must be one of the same command line."""
+        values = self._read()
+        before = values["arguments"]
+        if set(before) != set(arguments):
+            raise InputError(
+                f"{folder} is from another command than {command}, or from another version of it; give"
+                " another --output"
+            )
+        differs = [name for name, value in before.items() if arguments[name] != value]
+        if differs:
+            raise InputError(
+                f"{folder} was started with a different {' and '.join(differs)}; "
+                "repeat that command line to resume, or give another --output"
+            )
+        return values
 
     def _read(self) -> dict[str, Any]:
         try:

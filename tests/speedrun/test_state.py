@@ -92,6 +92,7 @@ def test_the_folder_of_another_command_is_not_taken_for_other_options(tmp_path):
         InputError, match="is from another command than run of adapt, or from another version"
     ):
         State(tmp_path, {"--replay": {}}, "run of adapt")
+    release(start(tmp_path))  # what was refused has let the folder go
 
 
 def test_a_closed_record_is_free_while_a_process_of_its_run_still_lives(tmp_path):
