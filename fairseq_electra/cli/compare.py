@@ -64,13 +64,14 @@ def run(args: argparse.Namespace) -> None:
         print(cost_table(plan, maker, args.processes, threads))
         return
     if not args.report:
-        maker.check([*plan.choosing_cells(), *plan.cells()])
+        maker.check(plan.all_cells())
         schedule = Schedule(args.plan, maker, args.processes, threads, maker.say)
-        schedule.make(plan.choosing_cells(), args.cpu)
-        schedule.make(plan.cells(), args.cpu)
+        for cells in (plan.choosing_cells(), plan.tuning_cells(), plan.cells()):
+            schedule.make(cells, args.cpu)
     read = [maker.read(cell) for cell in plan.cells() if maker.is_done(cell)]
     done = [each for each in read if "trouble" not in each]
     choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
+    tuned = [maker.read(cell) for cell in plan.tuning_cells() if maker.is_done(cell)]
     if not read and not choices:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
@@ -79,11 +80,19 @@ def run(args: argparse.Namespace) -> None:
         objective: {f"{each['lr']:g}": each["valid"] for each in choices if each["objective"] == objective}
         for objective in plan.objectives
     }
-    write_json(args.output / "results.json", {"lines": report.named(lines), "rates": rates, "cells": read})
+    finetuning_rates = {each["objective"]: each.get("choice", {}) for each in tuned}
+    contents = {
+        "lines": report.named(lines),
+        "rates": rates,
+        "finetuning_rates": finetuning_rates,
+        "cells": read,
+    }
+    write_json(args.output / "results.json", contents)
     if figures.can_draw() and figures.scores_in(lines):
         figures.draw(lines, args.output / "results.png")
     tables = report.markdown(plan, lines) if lines else ""
     parts = [tables, report.rates_table(plan, choices), *report.edges(plan, lines)]
+    parts.append(report.finetuning_rates_table(plan, tuned))
     parts += [f"{each['cell']} is in no table: {each['trouble']}" for each in read if "trouble" in each]
     parts += report.diverged(plan, done)
     text = "\n\n".join(filter(None, parts))

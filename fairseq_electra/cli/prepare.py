@@ -58,6 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TASK",
         help=f"of GLUE: {', '.join(GLUE)} (default: all there are)",
     )
+    sources.add_argument(
+        "--hold-out",
+        type=float,
+        metavar="SHARE",
+        help=(
+            "of GLUE: this share of the training examples becomes valid, to choose settings on, and the"
+            " development and test sets are left out"
+        ),
+    )
     sources.add_argument("--swag", metavar="DIR", help="SWAG's folder, with train.csv and val.csv")
     sources.add_argument("--race", metavar="DIR", help="RACE's folder, with train, dev and test")
     windows = parser.add_argument_group("questions, and words in columns")

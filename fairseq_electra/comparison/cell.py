@@ -6,12 +6,12 @@ import math
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.checkpoints import read_checkpoint, sha256_of
-from fairseq_electra.comparison.choice import quality
+from fairseq_electra.comparison.choice import deciding_figure, quality
 from fairseq_electra.comparison.compute import (
     Cost,
     cost_of,
@@ -21,7 +21,7 @@ from fairseq_electra.comparison.compute import (
 )
 from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
 from fairseq_electra.comparison.minimal_pairs import written
-from fairseq_electra.comparison.plan import STARTS, Cell, Plan, with_start
+from fairseq_electra.comparison.plan import CHOICE_SEED, STARTS, Cell, Plan, with_start
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.finetuning.evaluation import VALID
@@ -33,6 +33,10 @@ from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
+
+if TYPE_CHECKING:
+    from fairseq_electra.finetuning.nets import Net
+    from fairseq_electra.finetuning.study import Settings
 
 CELLS, RUNS, LOGS = "cells", "runs", "logs"
 SETTINGS_FILE = "settings.json"  # of a run
@@ -81,9 +85,19 @@ class Maker:
         settings = self.pretraining_settings(cell.objective)
         if cell.lr is not None:
             return settings
-        return settings | {
-            "rates": sorted(self.plan.rates),
+        settings |= {
+            "rates": self.plan.rates_for(cell.objective),
             "budget of the choice": self.plan.choice_budget,
+        }
+        if self.plan.finetuning_rates:
+            settings["finetuning_rates"] = sorted(self.plan.finetuning_rates)
+        if self.plan.chooses_finetuning_rates:
+            settings["finetuning_rates_on"] = {
+                folder.name: trainable(folder).sha256 for folder in self.plan.finetuning_rates_on
+            }
+        if cell == self.plan.tuning_cell(cell.objective):
+            return settings | {"finetuning_options": shlex.join(self.plan.finetuning_line(cell.objective))}
+        return settings | {
             "tasks": {folder.name: trainable(folder).sha256 for folder in self.plan.tasks},
             "finetuning_seeds": {
                 folder.name: len(self.plan.finetuning_seeds_on(folder)) for folder in self.plan.tasks
@@ -118,6 +132,7 @@ class Maker:
                 f"{path} was made with a budget of {result['budget']!r} tokens, and the plan has"
                 f" {cell.budget!r}; remove the file, or give the plan that budget"
             )
+        self.check_finetuning_rates(cell, result)
         if any("points" not in score for score in result.get("blimp", {}).values()):
             raise InputError(
                 f"{path} does not say which minimal pairs were scored right, as it was made by an older"
@@ -131,6 +146,23 @@ class Maker:
                     f" say {chosen:g}; remove the cell, and it is made again"
                 )
         return result
+
+    def check_finetuning_rates(self, cell: Cell, result: dict[str, Any]) -> None:
+        """Refuse a cell that was fine-tuned at other rates than the chosen ones."""
+        tuning = self.plan.tuning_cell(cell.objective)
+        if (
+            "finetuning_lr" not in result
+            or not self.plan.chooses_finetuning_rates
+            or not self.is_done(tuning)
+        ):
+            return
+        chosen = self.chosen_finetuning_rates(cell.objective)
+        for task, rate in result["finetuning_lr"].items():
+            if rate != chosen[task]:
+                raise InputError(
+                    f"{self.file(cell)} was fine-tuned on {task} with the learning rate {rate:g}, and"
+                    f" {tuning.name} chose {chosen[task]:g}; remove the cell, and it is made again"
+                )
 
     def check(self, cells: Iterable[Cell]) -> None:
         """Refuse what would otherwise be seen after hours of pre-training.
@@ -157,12 +189,12 @@ class Maker:
     def check_finetuning(self, objective: str) -> None:
         """Refuse tasks and options of fine-tuning that cannot be used."""
         from fairseq_electra.finetuning.nets import read_net
-        from fairseq_electra.finetuning.study import Settings, check_arguments, check_extra
+        from fairseq_electra.finetuning.study import check_arguments, check_extra
 
-        settings = Settings(extra=(*self.plan.finetuning_line(objective), *self.machine.options))
+        settings = self.finetuning_settings(objective)
         check_extra(settings.extra)
         net = read_net(f"{objective}=scratch:{self.plan.arch.removeprefix('electra_')}")
-        for folder in self.plan.tasks:
+        for folder in (*self.plan.tasks, *self.plan.finetuning_rates_on):
             check_arguments(settings.run(net, trainable(folder), None, 1), self.output)
 
     def choosing(self, objective: str) -> list[Cell]:
@@ -221,14 +253,39 @@ class Maker:
         """
         cells = self.choosing(objective)
         if not cells:
-            return self.plan.rates[0]
+            return self.plan.rates_for(objective)[0]
         missing = [cell.name for cell in cells if not self.is_done(cell)]
         if missing:
             raise InputError(f"the learning rate of {objective} is chosen by {', '.join(missing)}: make them")
-        best = max(map(self.read, cells), key=quality)
+        results = [self.read(cell) for cell in cells]
+        figures = {deciding_figure(each)[0]: each["cell"] for each in results if "trouble" not in each}
+        if len(figures) > 1:
+            held = ", ".join(f"{cell} has {figure}" for figure, cell in figures.items())
+            raise InputError(
+                f"the learning rate of {objective} is chosen by one figure, and {held}, as versions differ;"
+                " remove the older file, and it is made again"
+            )
+        best = max(results, key=quality)
         if quality(best) == -math.inf:
             raise InputError(f"{objective} diverged at every learning rate of the plan; give smaller rates")
         return best["lr"]
+
+    def chosen_finetuning_rates(self, objective: str) -> dict[str, float | None]:
+        """Return the rate of fine-tuning of an objective on each task; None: that of the recipe.
+
+        Raises:
+            InputError: the run that chooses is not done, or learnt nothing at any rate.
+        """
+        rates = self.plan.finetuning_rates
+        if not self.plan.chooses_finetuning_rates:
+            return {task.name: rates[0] if rates else None for task in self.plan.tasks}
+        cell = self.plan.tuning_cell(objective)
+        if not self.is_done(cell):
+            raise InputError(f"the rates of fine-tuning of {objective} are chosen by {cell.name}: make it")
+        result = self.read(cell)
+        if "trouble" in result:
+            raise InputError(f"{cell.name} chooses rates of fine-tuning, and diverged: {result['trouble']}")
+        return {task: best_rate(scores, cell.name, task) for task, scores in result["choice"].items()}
 
     def make(self, cell: Cell) -> dict[str, Any]:
         """Make a cell, unless it is done, and return the content of its file."""
@@ -237,7 +294,9 @@ class Maker:
         start = time.monotonic()
         self.check([cell])
         lr = self.chosen_rate(cell.objective) if cell.lr is None else cell.lr
-        folder = self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
+        if cell.lr is None and cell.seed != CHOICE_SEED:
+            self.chosen_finetuning_rates(cell.objective)  # else it would be missed after the pre-training
+        folder = self.run_folder(cell, lr)
         folder.mkdir(parents=True, exist_ok=True)
         with only_one(folder / ".lock"):
             self.keep_settings(cell, folder / SETTINGS_FILE)
@@ -266,19 +325,34 @@ class Maker:
             "versions": versions(),
         }
         write_json(self.file(cell), result)
-        if cell.lr is not None:  # its checkpoints serve nothing else
-            shutil.rmtree(folder)
+        if cell.seed == CHOICE_SEED:
+            self.remove_runs_of(cell)
         return result
 
+    def remove_runs_of(self, cell: Cell) -> None:
+        """Remove the checkpoints of a cell that chooses; those of learning rates stay for fine-tuning."""
+        if cell.lr is None or not self.plan.chooses_finetuning_rates:
+            rates = [cell.lr] if cell.lr is not None else self.plan.rates_for(cell.objective)
+            for lr in rates:
+                shutil.rmtree(self.run_folder(cell, lr), ignore_errors=True)
+
+    def run_folder(self, cell: Cell, lr: float) -> Path:
+        """Return the folder of the run that a cell is of, with its learning rate."""
+        return self.output / RUNS / f"{cell.objective}-lr{lr:g}-seed{cell.seed}"
+
     def outcome(self, cell: Cell, checkpoint: Path) -> dict[str, Any]:
-        """Return what a pre-trained cell reaches; one that chooses a rate fine-tunes nothing."""
+        """Return what a pre-trained cell reaches; one that chooses its learning rate fine-tunes nothing."""
         log = read_log(checkpoint.with_name("train.log"))
         valid = [each for each in log if each["subset"] == "valid"]
         outcome = {**NO_OUTCOME, "valid": valid[-1] if valid else {}}
         if cell.lr is not None:
             return outcome
+        if cell.seed == CHOICE_SEED:
+            return {**outcome, "choice": self.try_rates(cell, checkpoint)}
         finetuning, predictions = self.finetune(cell, checkpoint)
         tuned = {"finetuning": finetuning, "predictions": predictions}
+        if self.plan.finetuning_rates:
+            tuned["finetuning_lr"] = self.chosen_finetuning_rates(cell.objective)
         return {**outcome, "blimp": self.probe(cell, checkpoint), **tuned}
 
     def keep_settings(self, cell: Cell, path: Path) -> None:
@@ -386,19 +460,19 @@ class Maker:
             the scores on ``valid`` by task and metric, and the predictions there by task. Both have an entry
             for each seed whose training did not diverge.
         """
-        from fairseq_electra.finetuning.nets import read_net
-        from fairseq_electra.finetuning.study import Settings, study
+        from fairseq_electra.finetuning.study import study
 
-        source = "" if self.cost(cell.objective).has_discriminator else "generator:"
-        net = read_net(f"{cell.objective}={source}{checkpoint}")
         folder = checkpoint.parent / "finetuning"
+        rates = self.chosen_finetuning_rates(cell.objective)
         scores, predictions = {}, {}
         for task in self.plan.tasks:
+            rate = rates[task.name]
             results = study(
-                [net],
+                [self.net(cell, checkpoint)],
                 [task],
                 folder,
-                Settings(extra=(*self.plan.finetuning_line(cell.objective), *self.machine.options)),
+                self.finetuning_settings(cell.objective),
+                rates=() if rate is None else (rate,),
                 seeds=self.plan.finetuning_seeds_on(task),
                 threads=self.machine.threads,
                 say=lambda line: self.say(f"{cell.name}: {line}"),
@@ -409,6 +483,47 @@ class Maker:
             runs = [folder / run_name(run) for run in results["runs"] if has_scores(run)]
             predictions[task.name] = predicted(task, runs)
         return scores, predictions
+
+    def try_rates(self, cell: Cell, checkpoint: Path) -> dict[str, dict[str, float | None]]:
+        """Fine-tune at each rate of fine-tuning.
+
+        Returns:
+            the score on ``valid`` by task and rate, written as ``--lr`` takes it; None: it diverged.
+        """
+        from fairseq_electra.finetuning.study import deciding_score, do_runs, first_runs
+
+        nets, folder = [self.net(cell, checkpoint)], checkpoint.parent / "finetuning"
+        settings, choice = self.finetuning_settings(cell.objective), dict[str, dict[str, float | None]]()
+        for task in self.plan.finetuning_rates_on:
+            (runs,) = first_runs(
+                nets, [task], settings, sorted(self.plan.finetuning_rates), CHOICE_SEED
+            ).values()
+            results = do_runs(
+                runs,
+                folder,
+                processes=1,
+                threads=self.machine.threads,
+                keep=False,
+                say=lambda line: self.say(f"{cell.name}: {line}"),
+            )
+            scores = {run.recipe.lr: deciding_score(results[run.name], run.task.info) for run in runs}
+            choice[task.name] = {
+                f"{lr:g}": None if score == -math.inf else score for lr, score in scores.items()
+            }
+        return choice
+
+    def net(self, cell: Cell, checkpoint: Path) -> "Net":
+        """Return the network of a checkpoint that is fine-tuned."""
+        from fairseq_electra.finetuning.nets import read_net
+
+        source = "" if self.cost(cell.objective).has_discriminator else "generator:"
+        return read_net(f"{cell.objective}={source}{checkpoint}")
+
+    def finetuning_settings(self, objective: str) -> "Settings":
+        """Return what is changed in the recipes."""
+        from fairseq_electra.finetuning.study import Settings
+
+        return Settings(extra=(*self.plan.finetuning_line(objective), *self.machine.options))
 
     def probe(self, cell: Cell, checkpoint: Path) -> dict[str, dict[str, Any]]:
         """Score minimal pairs, by each score that the model has."""
@@ -426,6 +541,20 @@ class Maker:
             score: {**found, "points": {each.name: written(each.points[score]) for each in paradigms}}
             for score, found in summary_of(paradigms).items()
         }
+
+
+def best_rate(scores: Mapping[str, float | None], cell: str, task: str) -> float:
+    """Return the rate of fine-tuning with the best score.
+
+    Raises:
+        InputError: it diverged at all of them.
+    """
+    reached = {float(rate): score for rate, score in scores.items() if score is not None}
+    if not reached:
+        raise InputError(
+            f"{cell}: fine-tuning on {task} diverged at every rate of the plan; give smaller ones"
+        )
+    return max(reached, key=lambda rate: reached[rate])
 
 
 def portable(words: Sequence[str]) -> tuple[str, str | None]:

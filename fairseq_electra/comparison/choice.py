@@ -9,19 +9,29 @@ from fairseq_electra.errors import InputError
 def deciding_figure(result: dict[str, Any]) -> tuple[str, float]:
     """Return name and value of what a learning rate is chosen by; it says nothing across objectives.
 
-    Where there is a discriminator, that is how well it finds the replacements of one generator in the
-    held-out text, which ``fairseq-electra corrupt`` made, or without these random replacements; its own loss
-    falls when its generator gets worse. Else it is the loss of the masked language model.
+    It is how well the network that is fine-tuned does what it is trained for, on held-out text that is the
+    same for all rates: ``fairseq-electra corrupt`` made it, or without it replacements are drawn by
+    frequency. With its own generator's replacements it would look better when that generator is worse.
 
     Raises:
         InputError: the run has no such figure.
     """
-    valid = result["valid"]
-    names = ("fixed_generator_auc", "fixed_auc") if result["has_discriminator"] else ("masked_lm_loss",)
+    names = names_of(result)
     for name in names:
-        if name in valid:
-            return name, valid[name]
+        if name in result["valid"]:
+            return name, result["valid"][name]
     raise InputError(f"cell {result['cell']} has no {names[0]}: remove its file, and make it again")
+
+
+def names_of(result: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names that the deciding figure may have, the best one first."""
+    if not result["has_discriminator"]:
+        return ("masked_lm_loss",)
+    if "main_lm_loss" in result["valid"]:  # it predicts the original tokens
+        return "fixed_generator_lm_loss", "fixed_lm_loss", "main_lm_loss"  # the last: runs of before
+    if "masked_lm_loss" not in result["valid"]:  # no generator: its replacements are drawn by frequency
+        return ("fixed_auc",)
+    return "fixed_generator_auc", "fixed_auc"
 
 
 def quality(result: dict[str, Any]) -> float:
@@ -29,7 +39,9 @@ def quality(result: dict[str, Any]) -> float:
 
     A run that diverged is worse than any other.
     """
-    value = math.nan if "trouble" in result else deciding_figure(result)[1]
+    if "trouble" in result:
+        return -math.inf
+    name, value = deciding_figure(result)
     if not math.isfinite(value):
         return -math.inf
-    return value if result["has_discriminator"] else -value
+    return -value if name.endswith("loss") else value

@@ -18,7 +18,7 @@ UPDATES = 30  # of the run that measures the speed
 def seconds_of_update(plan: Plan, maker: Maker, objective: str, threads: int) -> float:
     """Train an objective for a few updates with a number of threads, and return the seconds of one."""
     with tempfile.TemporaryDirectory() as folder:
-        line = [*pretraining_options(plan, objective), "--lr", f"{plan.rates[0]:g}"]
+        line = [*pretraining_options(plan, objective), "--lr", f"{plan.rates_for(objective)[0]:g}"]
         line += [] if has_own_schedule(plan, objective) else ["--decay-updates", "0"]
         line += ["--max-update", str(plan.warmup_updates + UPDATES), "--stop-time-hours", str(60 / 3600)]
         line += ["--no-save", "--disable-validation", "--log-interval", "5", "--save-dir", folder]
@@ -67,11 +67,13 @@ def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
         "| objective | FLOPs a row | updates by budget | seconds an update | hours of pre-training |",
         "|---|---|---|---|---|",
     ]
-    total, choosing, cells = 0.0, plan.choosing_cells(), list(plan.cells())
+    total, choosing, tuning, cells = 0.0, plan.choosing_cells(), plan.tuning_cells(), list(plan.cells())
     for objective in plan.objectives:
         update = seconds_of_update(plan, maker, objective, threads)
         by_budget = {cell.budget: maker.updates(cell) for cell in cells if cell.objective == objective}
         own = [cell for cell in (*choosing, *cells) if cell.objective == objective]
+        if not maker.choosing(objective):  # else it goes on from the best of those
+            own += [cell for cell in tuning if cell.objective == objective]
         hours = updates_left(plan, maker, own) * update / 3600
         total += hours
         lines.append(
@@ -80,6 +82,8 @@ def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
         )
     missing = [cell for cell in cells if not maker.is_done(cell)]
     count = len(missing) * sum(len(plan.finetuning_seeds_on(task)) for task in plan.tasks)
+    untuned = [cell for cell in tuning if not maker.is_done(cell)]
+    count += len(untuned) * len(plan.tasks) * len(plan.finetuning_rates)
     lines += [
         "",
         f"Missing are {sum(not maker.is_done(cell) for cell in choosing)} of {len(choosing)} runs that choose"

@@ -76,6 +76,7 @@ class Plan:
         seeds: seeds of the pre-trainings.
         seeds_of: of objectives that have others, by name.
         rates: peak learning rates to choose from, for each objective; one: no choice.
+        rates_of: of objectives that have others, by name.
         rates_at: the budget that they are chosen at; None: the smallest of ``budgets``.
         batch_size: rows of an update.
         tokens_per_sample: longest row in tokens.
@@ -87,6 +88,10 @@ class Plan:
         tasks: folders of the tasks to fine-tune on, as ``fairseq-electra prepare`` makes them.
         finetuning_seeds: number of fine-tunings of each task.
         finetuning_seeds_of: of tasks that have another number, by name.
+        finetuning_rates: learning rates of fine-tuning to choose from, for each objective and task; one: no
+            choice; empty: those of the recipes.
+        finetuning_rates_on: folders of the same tasks whose ``valid`` is held out of the training examples:
+            there the rates are chosen.
         finetuning_options: further options of ``fairseq-train`` for all fine-tunings.
         finetuning_options_of: of objectives that have more of them, by name.
         blimp: the file of minimal pairs to score without fine-tuning; None: they are not scored.
@@ -103,6 +108,7 @@ class Plan:
     batch_size: int
     only: dict[str, tuple[float, ...]] = field(default_factory=dict)
     seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    rates_of: dict[str, tuple[float, ...]] = field(default_factory=dict)
     rates_at: float | None = None
     tokens_per_sample: int = 128
     warmup_updates: int = 500
@@ -112,6 +118,8 @@ class Plan:
     tasks: tuple[Path, ...] = ()
     finetuning_seeds: int = 3
     finetuning_seeds_of: dict[str, int] = field(default_factory=dict)
+    finetuning_rates: tuple[float, ...] = ()
+    finetuning_rates_on: tuple[Path, ...] = ()
     finetuning_options: tuple[str, ...] = ()
     finetuning_options_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     blimp: Path | None = None
@@ -140,14 +148,36 @@ class Plan:
         """Return the further options of ``fairseq-train`` for the fine-tunings of an objective."""
         return (*self.finetuning_options, *self.finetuning_options_of.get(objective, ()))
 
+    def rates_for(self, objective: str) -> list[float]:
+        """Return the learning rates that an objective chooses from, in their order."""
+        return sorted(self.rates_of.get(objective, self.rates))
+
+    @property
+    def chooses_finetuning_rates(self) -> bool:
+        """Whether rates of fine-tuning are chosen."""
+        return len(self.finetuning_rates) > 1
+
     def choosing_cells(self) -> list[Cell]:
-        """Return the runs that choose the learning rate of each objective; none if there is one rate."""
+        """Return the runs that choose the learning rate of each objective that has several."""
         return [
             Cell(objective, self.choice_budget, CHOICE_SEED, lr)
             for objective in self.objectives
-            for lr in self.rates
-            if len(self.rates) > 1
+            for lr in self.rates_for(objective)
+            if len(self.rates_for(objective)) > 1
         ]
+
+    def tuning_cells(self) -> list[Cell]:
+        """Return the runs that choose the rates of fine-tuning; none if there is no choice.
+
+        Each is the best of the runs that chose the learning rate, fine-tuned at every rate.
+        """
+        if not self.chooses_finetuning_rates:
+            return []
+        return [self.tuning_cell(objective) for objective in self.objectives]
+
+    def tuning_cell(self, objective: str) -> Cell:
+        """Return the run that chooses the rates of fine-tuning of an objective."""
+        return Cell(objective, self.choice_budget, CHOICE_SEED)
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells that are reported: all objectives of a budget and a seed before the next."""
@@ -159,13 +189,17 @@ class Plan:
                     if has_budget and seed in self.seeds_of.get(objective, self.seeds):
                         yield Cell(objective, budget, seed)
 
+    def all_cells(self) -> list[Cell]:
+        """Return all cells, in the order in which they can be made."""
+        return [*self.choosing_cells(), *self.tuning_cells(), *self.cells()]
+
     def cell(self, name: str) -> Cell:
         """Look a cell up by its name.
 
         Raises:
             InputError: the plan has no such cell.
         """
-        known = {cell.name: cell for cell in (*self.choosing_cells(), *self.cells())}
+        known = {cell.name: cell for cell in self.all_cells()}
         if name not in known:
             raise InputError(f"the plan has no cell {name}; it has {', '.join(known)}")
         return known[name]
@@ -222,13 +256,17 @@ def read_plan(path: Path) -> Plan:
     for budget in plan.blimp_pairs_at:
         if budget not in plan.budgets:
             raise InputError(f"{path}: blimp_pairs_at: {budget:g} is none of the budgets")
-    for objective in plan.finetuning_options_of:
-        if objective not in plan.objectives:
-            raise InputError(f"{path}: finetuning_options_of: {objective} must be one of objectives")
-    for objective in plan.seeds_of:
-        if objective not in plan.objectives:
-            raise InputError(f"{path}: seeds_of: {objective} must be one of objectives")
-    cells = [cell.name for cell in (*plan.choosing_cells(), *plan.cells())]
+    for entry in ("finetuning_options_of", "rates_of", "seeds_of"):
+        for objective in getattr(plan, entry):
+            if objective not in plan.objectives:
+                raise InputError(f"{path}: {entry}: {objective} must be one of objectives")
+    held_out = [folder.name for folder in plan.finetuning_rates_on]
+    if sorted(held_out) != (sorted(tasks) if plan.chooses_finetuning_rates else []):
+        raise InputError(
+            f"{path}: finetuning_rates_on has a folder for each of tasks, with their names, if"
+            f" finetuning_rates has several, and else is left out; got {', '.join(held_out) or 'none'}"
+        )
+    cells = [cell.name for cell in plan.all_cells()]
     if twice := next((name for name in cells if cells.count(name) > 1), None):
         raise InputError(
             f"{path}: two cells would have the name {twice}; give budgets and rates that differ in their"
@@ -382,6 +420,7 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "seeds": partial(_several, read=_whole),
     "seeds_of": partial(_several_of, read=_whole),
     "rates": partial(_several, read=_number),
+    "rates_of": partial(_several_of, read=_number),
     "rates_at": _number,
     "batch_size": _positive,
     "tokens_per_sample": _positive,
@@ -392,6 +431,8 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "tasks": partial(_several, read=_folder),
     "finetuning_seeds": _positive,
     "finetuning_seeds_of": partial(_numbers_of, key=_text),
+    "finetuning_rates": partial(_several, read=_number),
+    "finetuning_rates_on": partial(_several, read=_folder),
     "finetuning_options": _options,
     "finetuning_options_of": _objectives,
     "blimp": _file,

@@ -291,7 +291,7 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
     """
     if not choices:
         return ""
-    rates = sorted(plan.rates)
+    rates = sorted({rate for objective in plan.objectives for rate in plan.rates_for(objective)})
     rows = []
     for objective in plan.objectives:
         results = {each["lr"]: each for each in choices if each["objective"] == objective}
@@ -300,7 +300,7 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
         learnt = {rate: deciding_figure(each) for rate, each in results.items() if "trouble" not in each}
         names = dict.fromkeys(name for name, _ in learnt.values())
         values = {rate: f"{learnt[rate][1]:.3f}" if rate in learnt else "diverged" for rate in results}
-        if len(results) == len(rates):  # a choice between some of them is none
+        if len(results) == len(plan.rates_for(objective)):  # a choice between some of them is none
             best = max(results, key=lambda rate: quality(results[rate]))
             values[best] = f"**{values[best]}**"
         rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
@@ -308,10 +308,39 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
     return f"{title}\n\n{table(['objective', 'held-out text', *(f'{rate:g}' for rate in rates)], rows)}"
 
 
+def finetuning_rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
+    """Format the scores of the rates of fine-tuning that were chosen from; empty if there are none.
+
+    Args:
+        plan: the plan.
+        choices: contents of the files of the cells that choose rates of fine-tuning.
+    """
+    rates = sorted(plan.finetuning_rates)
+    rows = []
+    for result in choices:
+        for task, scores in result.get("choice", {}).items():
+            reached = {float(rate): score for rate, score in scores.items()}
+            best = max((score for score in reached.values() if score is not None), default=None)
+            values = [reached.get(rate) for rate in rates]
+            cells = ["diverged" if value is None else f"{value:.1f}" for value in values]
+            if best is not None:
+                cells[values.index(best)] = f"**{best:.1f}**"
+            rows.append([result["objective"], task, *cells])
+    if not rows:
+        return ""
+    title = (
+        "**Learning rates of fine-tuning**, by the score on held-out training examples, after"
+        f" {plan.choice_budget / 1e6:g} M tokens of {plan.reference}; where the best is the lowest or the"
+        " highest, a better one may lie outside"
+    )
+    return f"{title}\n\n{table(['objective', 'task', *(f'{rate:g}' for rate in rates)], rows)}"
+
+
 def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:
     """Say for each objective how its learning rate was chosen, and whether a better one may lie outside."""
-    rates, said = sorted(plan.rates), []
+    said = []
     for objective, lr in {line["objective"]: line["lr"] for line in lines}.items():
+        rates = plan.rates_for(objective)
         if len(rates) == 1:
             continue
         edge = {rates[0]: "the lowest", rates[-1]: "the highest"}.get(lr)

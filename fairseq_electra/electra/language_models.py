@@ -54,6 +54,7 @@ class CorruptedTextModel(Electra, ABC):
     """
 
     has_copy_head = False
+    predicts_all = True  # else the tokens that were masked
 
     def __init__(self, sizes: EncoderSizes, generator_sizes: EncoderSizes, num_tokens: int, **options: Any):
         super().__init__(sizes, generator_sizes, num_tokens, **options)
@@ -108,12 +109,39 @@ class CorruptedTextModel(Electra, ABC):
     ) -> Tensor:
         """Score how unlikely every token is where it stands; arguments and result as Discriminator's.
 
-        Without a copy head, this is the logit of the probability that the original is another token.
+        This is the logit of the probability that the original is another token: with p that of this token in
+        the softmax, and r the sigmoid of the copy head's score, r (1 - p); without a copy head r is 1.
         """
         hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
-        if self.has_copy_head:
-            return self.discriminator_head(hidden)
-        return unlikeliness(self.score_vocabulary(hidden), tokens)
+        scores = unlikeliness(self.score_vocabulary(hidden), tokens)
+        if not self.has_copy_head:
+            return scores
+        drawn = self.discriminator_head(hidden).to(scores.dtype)
+        other = F.logsigmoid(drawn) + F.logsigmoid(scores)
+        same = torch.logaddexp(F.logsigmoid(-drawn), F.logsigmoid(drawn) + F.logsigmoid(-scores))
+        return other - same
+
+    def recover(
+        self,
+        tokens: Tensor,
+        original: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor | None,
+        documents: PackedDocuments | None = None,
+    ) -> Tensor:
+        """Compute the log-probability of the original tokens of corrupted text, in nats.
+
+        Args:
+            tokens: the corrupted text. Shape: (B, T).
+            original: the text before. Shape: (B, T).
+            segment_ids, padding_mask, documents: as in :meth:`discriminate`.
+
+        Returns:
+            Shape: (B, T).
+        """
+        hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
+        copy = self.discriminator_head(hidden) if self.has_copy_head else None
+        return log_likelihood(self.score_vocabulary(hidden), copy, tokens, original.long())
 
 
 def unlikeliness(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -129,6 +157,8 @@ class ReplaceMLM(CorruptedTextModel):
 
     It never reads ``<mask>``, as in fine-tuning, and so measures what that mismatch costs a masked LM.
     """
+
+    predicts_all = False
 
     def outputs(
         self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
@@ -170,26 +200,29 @@ class AllTokensMLM(AllTokensMLMWithoutCopy):
     has_copy_head = True
 
 
-def log_likelihood(output: AllTokensMLMOutput, original: Tensor) -> Tensor:
+def log_likelihood(logits: Tensor, copy_scores: Tensor | None, corrupted: Tensor, original: Tensor) -> Tensor:
     """Compute the log-probability of the original tokens, in nats.
 
     Args:
-        output: output of an All-Tokens MLM.
+        logits: scores of the vocabulary. Shape: (B, T, V).
+        copy_scores: scores of the copy head, above 0: the token is not to be copied; None: there is no such
+            head. Shape: (B, T).
+        corrupted: the tokens that the main encoder has read. Shape: (B, T).
         original: the original tokens. Shape: (B, T).
 
     Returns:
         Shape: (B, T).
     """
-    dtype = loss_dtype(output.logits.dtype)
-    drawn = -F.cross_entropy(
-        output.logits.to(dtype).flatten(0, 1), original.flatten(), reduction="none"
-    ).view_as(original)
-    if output.disc_logits is None:
+    dtype = loss_dtype(logits.dtype)
+    drawn = -F.cross_entropy(logits.to(dtype).flatten(0, 1), original.flatten(), reduction="none").view_as(
+        original
+    )
+    if copy_scores is None:
         return drawn
-    score = output.disc_logits.to(dtype)
+    score = copy_scores.to(dtype)
     drawn = F.logsigmoid(score) + drawn
     copied = F.logsigmoid(-score)
-    return torch.where(output.corrupted_tokens == original, torch.logaddexp(copied, drawn), drawn)
+    return torch.where(corrupted == original, torch.logaddexp(copied, drawn), drawn)
 
 
 def most_likely(output: AllTokensMLMOutput, positions: Tensor) -> Tensor:

@@ -276,7 +276,8 @@ def all_tokens_mlm(
         used, batch.target, batch.src_tokens.gather(1, batch.masked_positions).to(batch.target.dtype)
     )
     original = batch.src_tokens.to(there.dtype).scatter(1, batch.masked_positions, there)
-    loss = -log_likelihood(output, original).masked_fill(batch.padding_mask, 0.0).sum()
+    chances = log_likelihood(output.logits, output.disc_logits, output.corrupted_tokens, original)
+    loss = -chances.masked_fill(batch.padding_mask, 0.0).sum()
     correct = (most_likely(output, batch.masked_positions) == batch.target) & used & (batch.target != ids.unk)
     return sums | {
         "loss": sums["loss"] + weights.disc * loss,

@@ -95,9 +95,9 @@ class MaskedRows(FairseqDataset):
             counted), ``nmasked``, ``npairs`` (of tokens of one document), ``nlocal_pairs`` (of those within
             ``local_window``), ``target`` (B, K), and in ``net_input`` the model's arguments: ``src_tokens``,
             ``segment_ids``, ``padding_mask`` (B, T), ``masked_positions``, ``target``, ``sample_uniforms``
-            (B, K), and for packed rows
-            ``document_ends`` (B, D). With fixed corruptions also ``fixed``: for each by name its ``tokens``
-            and ``is_replaced`` (B, T). Rows that only fill up the batch have no weight.
+            (B, K), and for packed rows ``document_ends`` (B, D). With fixed corruptions also ``original``
+            (B, T), the rows themselves, and ``fixed``: for each by name its ``tokens`` and ``is_replaced``
+            (B, T). Rows that only fill up the batch have no weight.
             Where rates are drawn, ``row_weights`` (B,) and their sum over masked tokens, ``nweighted``: m
             masked ones of n that may be masked weigh n / m each. Batches that can be thinned have
             ``slot_ranks`` (B, K), and as arrays, which stay on the host, ``row_lengths`` and ``row_masked``
@@ -149,6 +149,7 @@ class MaskedRows(FairseqDataset):
                 "row_masked": masked.counts,
             }
         if self.fixed:
+            sample["original"] = self._filled_up(rows.tokens, PAD_ID)
             sample["fixed"] = {
                 name: self._corrupted(ids, numbers, rows.tokens) for name, ids in self.fixed.items()
             }

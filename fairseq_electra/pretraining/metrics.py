@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.objectives import Objective
 from fairseq_electra.electra.packed import PackedDocuments
+from fairseq_electra.pretraining.fixed_corruption import BY_FREQUENCY, BY_GENERATOR
 from fairseq_electra.pretraining.log import PER_CENT
 from fairseq_electra.pretraining.meters import SumsOnDevice, pack
 from fairseq_electra.pretraining.score_histogram import (
@@ -41,6 +42,7 @@ SHARES = {
     "disc_recall": ("flagged_replaced", "replaced"),
     "main_lm_loss": ("main_lm_sum", "main_lm_count"),
     "main_lm_accuracy": ("main_lm_correct", MASKED_PIECES),
+    **{f"{name}_lm_loss": (f"{name}_lm_sum", f"{name}_lm_count") for name in (BY_FREQUENCY, BY_GENERATOR)},
     "noise_loss": ("noise_sum", "noise_count"),
     "noise_accuracy": ("noise_correct", "noise_known"),
 }
@@ -62,27 +64,40 @@ NOISE_METRICS = ("noise_loss", "noise_accuracy")
 NOT_ALWAYS_LOGGED = ("disc_precision",)  # has no value while no token is flagged, as at the start of training
 
 
-def fixed_histograms(model, sample: dict) -> dict[str, Tensor]:
+def fixed_sums(model, sample: dict, predicts_originals: bool) -> dict[str, Tensor]:
     """Score the fixed corruptions of a batch (:mod:`~fairseq_electra.pretraining.fixed_corruption`).
 
     Args:
         model: a :class:`fairseq_electra.electra.model.Discriminator`.
         sample: a batch of :meth:`fairseq_electra.pretraining.batches.MaskedRows.collater`.
+        predicts_originals: whether the model, perhaps wrapped, is a language model of corrupted text.
 
     Returns:
         the counts of :func:`score_histogram` for each corruption, named by the corruption and ``_histogram``.
+        Of a :class:`~fairseq_electra.electra.language_models.CorruptedTextModel` also the sums of the loss of
+        each: over all tokens, or over those that were replaced where only masked ones are trained.
     """
-    net_input, histograms = sample["net_input"], {}
+    net_input, sums = sample["net_input"], dict[str, Tensor]()
     ends = net_input.get("document_ends")
     documents = None if ends is None else PackedDocuments.of(ends, net_input["src_tokens"].shape[1])
     for name, fixed in sample.get("fixed", {}).items():
         logits = model.discriminate(
             fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents
         )
-        histograms[name + HISTOGRAM] = score_histogram(
-            logits, fixed["is_replaced"], ~net_input["padding_mask"]
-        )
-    return histograms
+        is_token = ~net_input["padding_mask"]
+        sums[name + HISTOGRAM] = score_histogram(logits, fixed["is_replaced"], is_token)
+        if predicts_originals:
+            counted = is_token if model.predicts_all else fixed["is_replaced"] & is_token
+            chances = model.recover(
+                fixed["tokens"],
+                sample["original"],
+                net_input["segment_ids"],
+                net_input["padding_mask"],
+                documents,
+            )
+            sums[f"{name}_lm_sum"] = -chances.masked_fill(~counted, 0.0).sum()
+            sums[f"{name}_lm_count"] = counted.sum()
+    return sums
 
 
 def logged_by_validation(objective: Objective, corruptions: Iterable[str]) -> tuple[str, ...]:
@@ -98,6 +113,7 @@ def logged_by_validation(objective: Objective, corruptions: Iterable[str]) -> tu
     names += DETECTION_METRICS if objective.detects else ()
     names += MAIN_LM_METRICS if objective.predicts_originals else ()
     names += NOISE_METRICS if objective.has_noise_model else ()
+    names += [f"{name}_lm_loss" for name in corruptions] if objective.predicts_originals else []
     areas = ["disc"] if objective.detects else []
     areas += corruptions if objective.has_discriminator else ()
     return (*(name for name in names if name not in NOT_ALWAYS_LOGGED), *(f"{name}_auc" for name in areas))

@@ -23,7 +23,7 @@ from fairseq_electra.pretraining.binarized import load_dictionary
 from fairseq_electra.pretraining.diagnosis import Diagnosis, unigram_baseline
 from fairseq_electra.pretraining.interval import GENERATORS_SUMS, Interval
 from fairseq_electra.pretraining.languages import vocabulary_folder
-from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_histograms, logged_by_validation
+from fairseq_electra.pretraining.metrics import SUMS, auc_of, fixed_sums, logged_by_validation
 from fairseq_electra.pretraining.thinned_batches import thinned
 from fairseq_electra.pretraining.unread_options import refuse_unread_options
 from fairseq_electra.tasks._masked_share import MaskedShare
@@ -255,7 +255,7 @@ class ElectraPretrainingTask(FairseqTask):
         with torch.no_grad(), self.autocast(sample):
             loss, sample_size, log = criterion(model, sample)
             if self.objective.has_discriminator:
-                log |= fixed_histograms(model, sample)
+                log |= fixed_sums(model, sample, self.objective.predicts_originals)
         # fairseq-validate keeps the logs of all batches, and a graph writes over its own
         if self.cuda_graphs:
             log = {

@@ -22,7 +22,7 @@ from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.probes.pairs import FIELDS
 from tests.helpers.commands import electra, electra_here, electra_process
 from tests.helpers.plans import plan_file
-from tests.helpers.sentence_tasks import SINGLE, prepare_all
+from tests.helpers.sentence_tasks import NUMBERS, SINGLE, prepare_all
 from tests.helpers.small_model import TINY_NET
 
 
@@ -77,6 +77,18 @@ def test_quality_chooses_by_what_the_generator_does_not_move():
     better = result_of(True, fixed_auc=0.8, fixed_generator_auc=0.7, masked_lm_loss=6.0)
     worse = result_of(True, fixed_auc=0.9, fixed_generator_auc=0.6, masked_lm_loss=5.0)
     assert quality(better) > quality(worse)
+    # without a generator, by what it is trained on: replacements by frequency
+    of_unigram = [
+        {**each, "valid": {k: v for k, v in each["valid"].items() if k != "masked_lm_loss"}}
+        for each in (better, worse)
+    ]
+    assert quality(of_unigram[0]) < quality(of_unigram[1])
+    # where the main encoder predicts tokens, by its loss
+    of_tokens = [
+        {**each, "valid": {**each["valid"], "main_lm_loss": 1.0, "fixed_generator_lm_loss": loss}}
+        for each, loss in ((better, 1.2), (worse, 1.1))
+    ]
+    assert quality(of_tokens[0]) < quality(of_tokens[1])
     assert quality(result_of(True, fixed_auc=0.8)) > quality(result_of(True, fixed_auc=0.7))
     assert quality(result_of(False, masked_lm_loss=5.0)) > quality(result_of(False, masked_lm_loss=6.0))
 
@@ -84,6 +96,18 @@ def test_quality_chooses_by_what_the_generator_does_not_move():
 def test_a_run_that_diverged_or_has_no_number_is_the_worst():
     assert quality(result_of(False, masked_lm_loss=float("nan"))) == -math.inf
     assert quality(result_of(True) | {"trouble": "gradients are Nan/Inf"}) == -math.inf
+
+
+def test_rates_of_different_figures_are_not_compared(small, tmp_path):
+    maker = Maker(read_plan(small()), tmp_path, on_cpu=True)
+    for cell, figure in zip(
+        maker.choosing("electra"), ("main_lm_loss", "fixed_generator_lm_loss"), strict=True
+    ):
+        result = result_of(True, main_lm_loss=1.0) | {"cell": cell.name, "lr": cell.lr}
+        result["valid"][figure] = 1.0
+        write_json(maker.file(cell), result | {"settings": maker.settings(cell)})
+    with pytest.raises(InputError, match=r"seed0 has main_lm_loss, .* has fixed_generator_lm_loss"):
+        maker.chosen_rate("electra")
 
 
 def test_a_rate_that_diverges_is_a_result_and_others_are_chosen(small, tmp_path, monkeypatch):
@@ -219,7 +243,7 @@ def test_text_without_a_held_out_part_is_refused(small, tmp_path, data_bin):
 
 def test_quality_needs_its_figure():
     with pytest.raises(InputError, match="cell x has no fixed_generator_auc"):
-        quality(result_of(True, disc_loss=0.1))
+        quality(result_of(True, disc_loss=0.1, masked_lm_loss=5.0))
 
 
 def test_a_cell_and_a_run_judged_by_another_generator_are_refused(small, tmp_path, data_bin):
@@ -406,6 +430,47 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     assert all(cell.stat().st_mtime_ns == time for cell, time in before.items() if cell != cells[-1])
     one = electra("compare", plan, "--output", tmp_path / "out", "--report")
     assert one.stdout.strip() == (tmp_path / "out" / "results.md").read_text().strip()
+
+
+@pytest.mark.long
+def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
+    small, tmp_path, vocabulary, corpus_lines
+):
+    task = prepare_all(tmp_path, vocabulary, corpus_lines) / NUMBERS
+    held_out = shutil.copytree(task, tmp_path / "held-out" / NUMBERS)
+    plan_of = {
+        "objectives": '{electra: ""}',
+        "budgets": "[6e3]",
+        "tasks": f"[{task}]",
+        "finetuning_seeds": 1,
+        "finetuning_rates": "[1e-3, 1e-2]",
+        "finetuning_rates_on": f"[{held_out}]",
+    }
+    path, out = small(**plan_of), tmp_path / "out"
+    maker = Maker(read_plan(path), out, on_cpu=True)
+    with pytest.raises(InputError, match="rates of fine-tuning of electra are chosen by electra-6000-seed0"):
+        maker.chosen_finetuning_rates("electra")
+    done = electra_process("compare", path, "--output", out, "--cpu", timeout=900)
+    *_, tuning = maker.plan.tuning_cells()
+    scores = maker.read(tuning)["choice"][NUMBERS]
+    assert set(scores) == {"0.001", "0.01"} and len(set(scores.values())) == 2
+    best = float(max(scores, key=scores.get))
+    (cell,) = maker.plan.cells()
+    found = maker.read(cell)
+    assert found["finetuning_lr"] == {NUMBERS: best} and len(found["finetuning"][NUMBERS]["pearson"]) == 1
+    runs = sorted((out / "runs").glob(f"*-seed1/6000/finetuning/electra/{NUMBERS}/lr*/result.json"))
+    assert [run.parent.name for run in runs] == [f"lr{best:g}-seed1"]
+    assert not list((out / "runs").glob("*-seed0"))  # what chose is not kept
+    assert f"| electra | {NUMBERS} | " in done.stdout and f"**{scores[f'{best:g}']:.1f}**" in done.stdout
+    report = json.loads((out / "results.json").read_text())
+    assert report["finetuning_rates"] == {"electra": {NUMBERS: scores}}
+    (worse,) = (float(rate) for rate in scores if float(rate) != best)
+    write_json(maker.file(cell), found | {"finetuning_lr": {NUMBERS: worse}})
+    with pytest.raises(InputError, match=f"learning rate {worse:g}, and electra-6000-seed0 chose {best:g}"):
+        maker.read(cell)
+    write_json(maker.file(tuning), maker.read(tuning) | {"choice": {NUMBERS: dict.fromkeys(scores)}})
+    with pytest.raises(InputError, match="diverged at every rate of the plan; give smaller ones"):
+        maker.chosen_finetuning_rates("electra")
 
 
 def test_the_report_has_the_rates_before_a_cell_is_done_and_names_what_diverged(small, tmp_path):

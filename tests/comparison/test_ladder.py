@@ -16,7 +16,6 @@ from tests.helpers.training import configuration
 # what differs from the rung before, or from the one named
 GATES = {"feed_forward", "intermediate_size"}
 RUNGS = {
-    "rotary": ("bert", {"positions"}),
     "pre": ("rotary", {"norm"}),
     "pre-but-first": ("pre", {"norm"}),
     "geglu": ("pre-but-first", GATES),
@@ -24,14 +23,16 @@ RUNGS = {
     "no-norm-bias": ("no-linear-bias", {"norm_kind"}),
     "windows": ("no-norm-bias", {"local_window"}),
     "bases": ("windows", {"rotary_base"}),
+    "bert": ("rotary", {"positions"}),
+    "no-segments": ("bases", {"no_segments"}),
+    "normed-head": ("bases", {"normed_head"}),
     "dropout": ("bases", {"dropout", "dropout_at"}),
-    "no-segments": ("dropout", {"no_segments"}),
-    "normed-head": ("dropout", {"normed_head"}),
-    "clip-updates": ("dropout", set()),  # of the optimizer
-    "z-loss": ("dropout", set()),  # of the loss
-    "rmsnorm": ("dropout", {"norm_kind"}),
-    "deep-and-narrow": ("dropout", {"num_hidden_layers", "hidden_size", "intermediate_size"}),
+    "clip-updates": ("bases", set()),  # of the optimizer
+    "z-loss": ("bases", set()),  # of the loss
+    "rmsnorm": ("bases", {"norm_kind"}),
+    "deep-and-narrow": ("bases", {"num_hidden_layers", "hidden_size", "intermediate_size"}),
 }
+MODERN = "modern"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def sizes(tmp_path_factory):
 
 @pytest.mark.long
 def test_each_rung_adds_one_trait(sizes):
-    assert list(sizes) == ["bert", *RUNGS]
+    assert set(sizes) == {"rotary", MODERN, *RUNGS}
     for rung, (before, changed) in RUNGS.items():
         for ours, theirs in zip(sizes[rung], sizes[before], strict=True):
             one, other = asdict(ours), asdict(theirs)
@@ -64,3 +65,11 @@ def test_rungs_with_other_shapes_have_as_many_parameters(sizes):
         before = RUNGS[rung][0]
         for ours, theirs in zip(sizes[rung], sizes[before], strict=True):
             assert encoder_parameters(ours) == pytest.approx(encoder_parameters(theirs), rel=0.03)
+
+
+@pytest.mark.long
+def test_the_last_rung_is_the_modern_size(sizes):
+    line = ["--task", "electra_pretraining", "--arch", "electra_modern_tiny", "--lr", "1e-3"]
+    line += ["--criterion", "replaced_token_detection", "--user-dir", str(USER_DIR), "--max-update", "9"]
+    options = configuration([".", *line]).model
+    assert sizes[MODERN] == (encoder_sizes(options), generator_sizes(options))

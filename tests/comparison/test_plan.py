@@ -64,6 +64,29 @@ def test_one_rate_is_no_choice(tmp_path):
     assert read_plan(plan_file(tmp_path, rates="1e-3")).choosing_cells() == []
 
 
+def test_an_objective_may_choose_from_rates_of_its_own(tmp_path):
+    plan = read_plan(plan_file(tmp_path, rates_of="{mlm: [2e-3, 1e-3, 4e-3]}", seeds="[1]"))
+    assert plan.rates_for("electra") == [5e-4, 1e-3] and plan.rates_for("mlm") == [1e-3, 2e-3, 4e-3]
+    assert [cell.lr for cell in plan.choosing_cells()] == [5e-4, 1e-3, 1e-3, 2e-3, 4e-3]
+    one = read_plan(plan_file(tmp_path, rates_of="{mlm: [1e-3]}"))
+    assert {cell.objective for cell in one.choosing_cells()} == {"electra"}
+
+
+def test_rates_of_fine_tuning_are_chosen_by_one_run_of_each_objective(tmp_path):
+    (tmp_path / "T").mkdir()
+    (tmp_path / "held-out" / "T").mkdir(parents=True)
+    entries = {"tasks": "[T]", "finetuning_rates": "[3e-4, 1e-3]", "finetuning_rates_on": "[held-out/T]"}
+    plan = read_plan(plan_file(tmp_path, **entries))
+    assert plan.tuning_cells() == [Cell("electra", 4e6, 0), Cell("mlm", 4e6, 0)]
+    assert plan.cell("mlm-4e+06-seed0") in plan.tuning_cells()
+    assert plan.tuning_cells()[0] not in plan.cells()
+    one = read_plan(plan_file(tmp_path, tasks="[T]", finetuning_rates="3e-4"))
+    assert one.tuning_cells() == [] and one.finetuning_rates == (3e-4,)
+    for wrong in ({"finetuning_rates": "3e-4"}, {"finetuning_rates_on": None}, {"tasks": None}):
+        with pytest.raises(InputError, match=r"finetuning_rates_on has a folder for each of tasks, .* got"):
+            read_plan(plan_file(tmp_path, **(entries | wrong)))
+
+
 def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
     for name in ("A", "B"):
         (tmp_path / name).mkdir()
@@ -174,7 +197,11 @@ def test_the_plans_of_the_example_have_options_that_fairseq_train_knows(tmp_path
     copy = tmp_path / path.name
     copy.write_text(path.read_text())
     given = OmegaConf.load(copy)
-    for folder in (given.data, *given.get("tasks", [])):  # where nothing is fine-tuned there are none
+    tasks = [
+        *given.get("tasks", []),
+        *given.get("finetuning_rates_on", []),
+    ]  # none where nothing is fine-tuned
+    for folder in (given.data, *tasks):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "blimp.jsonl.xz").touch()
     plan = read_plan(copy)

@@ -111,7 +111,10 @@ def test_the_table_of_rates_has_what_each_reached_and_marks_the_best(plan):
         }
 
     choices = [
-        *(choice("electra", lr, fixed_generator_auc=auc) for lr, auc in ((5e-4, 0.6271), (1e-3, 0.6325))),
+        *(
+            choice("electra", lr, fixed_generator_auc=auc, masked_lm_loss=4.0)
+            for lr, auc in ((5e-4, 0.6271), (1e-3, 0.6325))
+        ),
         *(choice("mlm", lr, masked_lm_loss=loss) for lr, loss in ((5e-4, 4.8), (1e-3, 4.5), (2e-3, 4.4))),
     ]
     table = report.rates_table(plan, choices)
@@ -121,6 +124,20 @@ def test_the_table_of_rates_has_what_each_reached_and_marks_the_best(plan):
     assert report.rates_table(plan, []) == ""
     diverged = choice("electra", 2e-3) | {"trouble": "gradients are Nan/Inf"}
     assert "| 0.627 | **0.632** | diverged |" in report.rates_table(plan, [*choices, diverged])
+    own = replace(plan, rates_of={"electra": (5e-4, 1e-3), "mlm": (1e-3, 4e-3)})
+    table = report.rates_table(own, choices)
+    assert "| electra | fixed_generator_auc | 0.627 | **0.632** |  |" in table
+    assert "| objective | held-out text | 0.0005 | 0.001 | 0.004 |" in table
+
+
+def test_the_table_of_rates_of_fine_tuning_marks_the_best(plan):
+    plan = replace(plan, finetuning_rates=(1e-3, 3e-4, 3e-3))
+    scores = {"A": {"0.0003": 36.8, "0.001": 69.2, "0.003": None}, "B": dict.fromkeys(("0.0003", "0.001"))}
+    table = report.finetuning_rates_table(plan, [{"objective": "mlm", "choice": scores}])
+    assert "| objective | task | 0.0003 | 0.001 | 0.003 |" in table
+    assert "| mlm | A | 36.8 | **69.2** | diverged |" in table
+    assert "| mlm | B | diverged | diverged | diverged |" in table
+    assert report.finetuning_rates_table(plan, [{"objective": "mlm", "trouble": "Nan"}]) == ""
 
 
 def test_edges_tell_where_a_better_rate_may_lie(plan):

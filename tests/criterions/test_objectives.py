@@ -211,11 +211,11 @@ def test_the_most_likely_token_and_the_detection_score_follow_from_the_probabili
     best = probs.argmax(-1).gather(1, at)
     assert log["main_lm_correct"] == ((best == target) & (target != PAD) & (target != 3)).sum()
     scores = model.discriminate(read, net["segment_ids"], net["padding_mask"])
-    if objective == "all_tokens_mlm":
-        assert torch.equal(scores, output.disc_logits)
-    else:
-        unlikely = 1 - probs.gather(-1, read.long().unsqueeze(-1)).squeeze(-1)
-        assert torch.allclose(scores.sigmoid(), unlikely)
+    unlikely = 1 - probs.gather(-1, read.long().unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(scores.sigmoid(), unlikely)
+    original = (read + 1) % probs.shape[-1]
+    chances = model.recover(read, original, net["segment_ids"], net["padding_mask"])
+    assert torch.allclose(chances.exp(), probs.gather(-1, original.long().unsqueeze(-1)).squeeze(-1))
 
 
 def test_random_tokens_have_the_frequencies_of_the_text(make_task, make_model):

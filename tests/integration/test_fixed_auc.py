@@ -40,6 +40,29 @@ def test_it_is_the_area_under_the_curve_over_the_fixed_corruption(trained, data_
     assert share == pytest.approx(0.14, abs=0.01)
 
 
+@pytest.mark.parametrize("objective", ["replace_mlm", "all_tokens_mlm"])
+def test_language_models_have_a_loss_on_it_where_they_are_trained(data_bin, tmp_path, objective):
+    log = train_here(data_bin, tmp_path, *TINY_NET, "--objective", objective, "--max-update", 2)
+    model, task = load_pretrained(str(tmp_path / "checkpoint_last.pt"), str(data_bin))
+    dataset = task.load_dataset("valid")
+    sample = dataset.collater(np.arange(len(dataset)))
+    fixed, net = sample["fixed"]["fixed"], sample["net_input"]
+    real, read = ~net["padding_mask"], fixed["tokens"].long()
+    with torch.no_grad():
+        hidden = model.extract_features(read, net["segment_ids"], net["padding_mask"])
+        probs = model.score_vocabulary(hidden).softmax(-1)
+        if objective == "all_tokens_mlm":
+            drawn = model.discriminator_head(hidden).sigmoid().unsqueeze(-1)
+            probs = drawn * probs + (1 - drawn) * torch.nn.functional.one_hot(read, probs.shape[-1])
+    original = dataset.collater(np.arange(len(dataset)))["original"].long()
+    assert torch.equal(fixed["is_replaced"], read != original)
+    losses = -probs.gather(-1, original.unsqueeze(-1)).squeeze(-1).log()
+    counted = real if objective == "all_tokens_mlm" else real & (read != original)
+    found = validations(log)[-1]
+    assert found["fixed_lm_loss"] == pytest.approx(float(losses[counted].mean()), rel=1e-3)
+    assert found["main_lm_loss"] != found["fixed_lm_loss"]
+
+
 def test_neither_masks_nor_the_seed_of_the_run_move_it(trained, data_bin, tmp_path):
     folder, log = trained
     start = [

@@ -18,6 +18,7 @@ from fairseq_electra.finetuning.sentences.metrics import score
 from fairseq_electra.finetuning.sentences.scores import targets_of
 from fairseq_electra.finetuning.sentences.submission import write_submission
 from fairseq_electra.finetuning.study import Settings, study
+from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.hub.interface import from_pretrained
 from tests.helpers.commands import electra, electra_process, fairseq_process, run
 from tests.helpers.paths import USER_DIR
@@ -344,7 +345,13 @@ def test_a_net_of_mnli_is_scored_on_both_sets_and_judges_the_diagnostic_one(tmp_
         (tmp_path / "GLUE" / name).parent.mkdir(parents=True, exist_ok=True)
         header = "index\tsentence1\tsentence2" + ("\tgold_label" if named else "")
         (tmp_path / "GLUE" / f"{name}.tsv").write_text("\n".join([header, *lines]) + "\n")
-    electra("prepare", "--vocab", vocabulary, "--destdir", tmp_path / "bin", "--glue", tmp_path / "GLUE")
+    line = ["prepare", "--vocab", vocabulary, "--glue", tmp_path / "GLUE", "--destdir"]
+    electra(*line, tmp_path / "held-out", "--hold-out", "0.25")
+    (choice,) = (tmp_path / "held-out").iterdir()  # the diagnostic set has no training examples
+    assert choice.name == "MNLI" and not list(choice.rglob("*valid1*")) and not list(choice.rglob("*test*"))
+    electra(*line, tmp_path / "bin")
+    examples = [trainable(tmp_path / each / "MNLI").info.examples for each in ("held-out", "bin")]
+    assert examples[0]["train"] + examples[0]["valid"] == examples[1]["train"]
     settings = Settings({"": 1}, 8, tuple(TINY_NET))
     found = study(
         [read_net("x=scratch:tiny")],

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fairseq_electra.errors import InputError, listed, shortened
 from fairseq_electra.files.faults import Faults
 from fairseq_electra.files.table import Columns, has_labels, is_csv, is_json
@@ -38,6 +40,7 @@ from fairseq_electra.progress import Progress
 
 # labels that are more than this many, and more than half of the examples, are no classes
 MANY_CLASSES = 20
+HOLD_OUT_SEED = 1
 Splits = dict[str, list[Example]]
 
 
@@ -49,6 +52,7 @@ def prepare_glue(
     tasks: Sequence[str] = (),
     max_positions: int = LONGEST_ROW,
     double_unordered: bool = False,
+    hold_out: float | None = None,
     say: Say = print,
 ) -> list[TaskInfo]:
     """Prepare GLUE's tasks, each in a subfolder.
@@ -60,6 +64,8 @@ def prepare_glue(
         tasks: names of the tasks; empty: all there are.
         max_positions: tokens of the longest row.
         double_unordered: add each pair of train the other way round, in tasks where order says nothing.
+        hold_out: share of the training examples that becomes valid, to choose on; the development and test
+            sets are left out then.
         say: takes a line on each task.
 
     Returns:
@@ -79,17 +85,42 @@ def prepare_glue(
     missing = [name for name in GLUE if name not in present]
     if missing and not tasks:
         say(f"not there: {', '.join(missing)}")
-    names = tasks or present
+    names = tasks or [name for name in present if hold_out is None or "train" in GLUE[name].files]
     for name in names:  # all of them, before minutes of reading
         check_is_new(Path(destdir) / name)
     read = {
         name: read_with_progress(f"{glue}, {name}", glue_task, glue, name, max_positions) for name in names
     }
+    if hold_out is not None:
+        read = {name: (held_out(name, splits, hold_out), info) for name, (splits, info) in read.items()}
     doubled = {name: double_unordered and GLUE[name].unordered for name in names}
     if len(read) > 1:  # nothing is written where one of them is wrong
         for name, (splits, info) in read.items():
             check_task(splits, info, doubled[name])
     return [_write(Path(destdir) / name, vocabulary, *read[name], doubled[name], say) for name in read]
+
+
+def held_out(task: str, splits: Splits, share: float) -> Splits:
+    """Return ``train`` without a random share of its examples, and these as ``valid``.
+
+    Raises:
+        InputError: there are no training examples, or one of the two would have none.
+    """
+    examples = splits.get("train", [])
+    if not examples:
+        raise InputError(f"{task} has no training examples for --hold-out; leave it out of --tasks")
+    number = round(share * len(examples)) if 0 < share < 1 else 0
+    if not 0 < number < len(examples):
+        raise InputError(
+            f"--hold-out {share:g} leaves no examples in train or in valid, as {task} has"
+            f" {len(examples):,}; give a share between 0 and 1, such as 0.1"
+        )
+    order = np.random.default_rng(HOLD_OUT_SEED).permutation(len(examples))
+    chosen = set(order[:number].tolist())
+    parts: Splits = {"train": [], "valid": []}
+    for index, example in enumerate(examples):
+        parts["valid" if index in chosen else "train"].append(example)
+    return parts
 
 
 def prepare_swag(

@@ -5,6 +5,8 @@ import pytest
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.sentences.glue import ENTAILMENT, GLUE, NLI, read_glue
+from fairseq_electra.finetuning.sentences.prepare import held_out
+from fairseq_electra.finetuning.sentences.read import Example
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "glue"
 QQP_HEADER = "id qid1 qid2 question1 question2 is_duplicate"
@@ -252,6 +254,21 @@ def test_glues_own_files_go_before_microsofts(tmp_path):
 def test_splits_that_are_not_there_are_left_out(tmp_path):
     lay_out(tmp_path / "MNLI", {"dev_mismatched.tsv": LAYOUTS["MNLI"][0]["dev_mismatched.tsv"]})
     assert plain(read_glue(tmp_path, "MNLI")) == {"valid1": LAYOUTS["MNLI"][1]["valid1"]}
+
+
+def test_a_share_of_the_training_examples_can_be_held_out():
+    train = [Example((f"text {number}",), "1", f"line {number}") for number in range(40)]
+    splits = {"train": train, "valid": [Example(("dev",), "0", "")], "test": [Example(("test",), None, "")]}
+    parts = held_out("CoLA", splits, 0.1)
+    assert set(parts) == {"train", "valid"} and len(parts["valid"]) == 4
+    assert sorted(parts["train"] + parts["valid"], key=train.index) == train
+    assert parts["valid"] != train[:4] and parts == held_out("CoLA", splits, 0.1)
+    assert all(each == sorted(each, key=train.index) for each in parts.values())
+    for share in (0.0, 1.0, -0.5, 1.5, 0.001, float("nan")):
+        with pytest.raises(InputError, match=f"--hold-out {share:g} leaves no examples in train or in valid"):
+            held_out("CoLA", splits, share)
+    with pytest.raises(InputError, match="AX has no training examples for --hold-out"):
+        held_out("AX", {"test": train}, 0.1)
 
 
 @pytest.mark.parametrize(
