@@ -71,6 +71,7 @@ class Plan:
         data: the folder of binarized text, with ``train`` and ``valid``.
         arch: the size, such as ``electra_tiny``.
         objectives: options of ``fairseq-train`` for each objective by name; the first is the reference.
+        compared_with: by name, of objectives whose differences are taken from another one than the reference.
         budgets: FLOPs to compare at, as tokens (padding left out) that the reference reads with them.
         only: budgets of objectives that are not compared at all of them.
         seeds: seeds of the pre-trainings.
@@ -106,6 +107,7 @@ class Plan:
     seeds: tuple[int, ...]
     rates: tuple[float, ...]
     batch_size: int
+    compared_with: dict[str, str] = field(default_factory=dict)
     only: dict[str, tuple[float, ...]] = field(default_factory=dict)
     seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)
     rates_of: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -260,6 +262,12 @@ def read_plan(path: Path) -> Plan:
         for objective in getattr(plan, entry):
             if objective not in plan.objectives:
                 raise InputError(f"{path}: {entry}: {objective} must be one of objectives")
+    for objective, other in plan.compared_with.items():
+        if not {objective, other} <= set(plan.objectives) or objective in (other, plan.reference):
+            raise InputError(
+                f"{path}: compared_with: {objective}: {other}: both must be of objectives, and the first of"
+                " these is compared with none"
+            )
     held_out = [folder.name for folder in plan.finetuning_rates_on]
     if sorted(held_out) != (sorted(tasks) if plan.chooses_finetuning_rates else []):
         raise InputError(
@@ -403,6 +411,12 @@ def _amounts_of(name: str, value: Any, path: Path) -> dict[str, float]:
     }
 
 
+def _names_of(name: str, value: Any, path: Path) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {name} has lines OBJECTIVE: OTHER, got {value!r}")
+    return {each: _text(f"{name}: {each}", other, path) for each, other in value.items()}
+
+
 def _numbers_of(name: str, value: Any, path: Path, key: Callable[[str, Any, Path], Any]) -> dict[Any, int]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: {name} has lines NAME: NUMBER, got {value!r}")
@@ -415,6 +429,7 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "data": _folder,
     "arch": _text,
     "objectives": _objectives,
+    "compared_with": _names_of,
     "budgets": partial(_several, read=_number),
     "only": partial(_several_of, read=_number),
     "seeds": partial(_several, read=_whole),

@@ -13,13 +13,13 @@ from fairseq_electra.comparison.plan import Plan
 from fairseq_electra.errors import InputError
 
 BLIMP = "BLiMP, "  # before the name of a score
-AREAS = ("fixed_auc", "fixed_generator_auc")  # of held-out text: shares of 1, as in the log
-
+ON_TEXT = ("fixed_auc", "fixed_generator_auc", "masked_lm_loss")  # figures of held-out text, as in the log
 
 NOTE = (
     "Mean ± standard deviation over seeds of pre-training, of each the mean of its fine-tunings; per cent, on"
-    f" development sets, but for {' and '.join(AREAS)}, which are areas on held-out text. In brackets the 95"
-    " % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
+    " development sets, but for fixed_auc and fixed_generator_auc, which are areas on held-out text, and"
+    " masked_lm_loss, which is the generator's there, or the masked language model's, in nats. In brackets"
+    " the 95 % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
     " fine-tuning, and examples (of tasks that give each example one label or number) or minimal pairs. One"
     " seed has no interval, and that of few seeds is too narrow: where only the seeds of pre-training matter,"
     " it holds the truth one time in two with two of them, and three times in four with three."
@@ -27,7 +27,7 @@ NOTE = (
 
 
 class Difference(NamedTuple):
-    """How far an objective is from the reference, by the seeds of pre-training that both have.
+    """How far an objective is from another one, by the seeds of pre-training that both have.
 
     Args:
         mean: of the differences.
@@ -105,10 +105,10 @@ def less_reference(
     examples: Mapping[str, Examples | None],
     averaged: Collection[str] | None = None,
 ) -> dict[str, Difference]:
-    """Compare an objective with the reference at one budget, by the seeds of pre-training that both have.
+    """Compare an objective with another one at one budget, by the seeds of pre-training that both have.
 
     Args:
-        results, reference: the cells of both.
+        results, reference: the cells of both, those of the other one behind.
         examples: of each task.
         averaged: the tasks of the mean; None: all that those cells have.
 
@@ -162,7 +162,6 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
             name: [each for each in cells if each["objective"] == name and each["budget"] == budget]
             for name in plan.objectives
         }
-        reference = here[plan.reference]
         found = [each for results in here.values() for each in results]
         common = tasks_of(found) if found else []
         for name, results in here.items():
@@ -184,11 +183,13 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
                 line["mean"] = Figure.of([mean_score(each, common) for each in results])
             for score in results[0]["blimp"]:
                 line[f"{BLIMP}{score}"] = Figure.of([each["blimp"][score]["mean"] for each in results])
-            for area in AREAS:
-                if all(area in each["valid"] for each in results):
-                    line[area] = Figure.of([each["valid"][area] for each in results])
+            for figure in ON_TEXT:
+                if all(figure in each["valid"] for each in results):
+                    line[figure] = Figure.of([each["valid"][figure] for each in results])
             if name != plan.reference:
-                line["differences"] = less_reference(results, reference, examples, common)
+                line["compared_with"] = plan.compared_with.get(name, plan.reference)
+                base = here[line["compared_with"]]
+                line["differences"] = less_reference(results, base, examples, common)
             lines.append(line)
     return lines
 
@@ -233,7 +234,7 @@ def markdown(plan: Plan, lines: Sequence[dict[str, Any]]) -> str:
         title = f"**{budget / 1e6:g} M tokens of {plan.reference}: {here[0]['flops']:.2e} FLOPs**"
         parts += [title, scores_table(here)]
         if any(line.get("differences") for line in here):
-            parts += [f"Less {plan.reference}'s:", differences_table(here)]
+            parts += ["Differences:", differences_table(here)]
     return "\n\n".join([*parts, NOTE])
 
 
@@ -248,7 +249,7 @@ def scores_table(lines: Sequence[dict[str, Any]]) -> str:
                 f"{line['updates']:,}",
                 f"{line['lr']:g}",
                 str(len(line["seeds"])),
-                *(line[name].text(3 if name in AREAS else 1) if name in line else "" for name in names),
+                *(line[name].text(3 if name in ON_TEXT else 1) if name in line else "" for name in names),
                 line["mean"].text() if "mean" in line else "",
             ]
             for line in lines
@@ -264,7 +265,10 @@ def differences_table(lines: Sequence[dict[str, Any]]) -> str:
     return table(
         ["objective", *names],
         [
-            [line["objective"], *(str(line["differences"].get(name, "")) for name in names)]
+            [
+                f"{line['objective']} less {line['compared_with']}",
+                *(str(line["differences"].get(name, "")) for name in names),
+            ]
             for line in compared
         ],
     )

@@ -72,6 +72,15 @@ def test_an_objective_may_choose_from_rates_of_its_own(tmp_path):
     assert {cell.objective for cell in one.choosing_cells()} == {"electra"}
 
 
+@pytest.mark.parametrize("pair", ["mlm: mlm", "electra: mlm", "mlm: other", "other: mlm"])
+def test_an_objective_is_compared_with_another_one_of_the_plan(tmp_path, pair):
+    objectives = '{electra: "", mlm: --objective mlm, gdes: --tie-embeddings gdes}'
+    plan = read_plan(plan_file(tmp_path, objectives=objectives, compared_with="{gdes: mlm}"))
+    assert plan.compared_with == {"gdes": "mlm"}
+    with pytest.raises(InputError, match=f"compared_with: {pair}: both must be of objectives, and the first"):
+        read_plan(plan_file(tmp_path, objectives=objectives, compared_with=f"{{{pair}}}"))
+
+
 def test_rates_of_fine_tuning_are_chosen_by_one_run_of_each_objective(tmp_path):
     (tmp_path / "T").mkdir()
     (tmp_path / "held-out" / "T").mkdir(parents=True)

@@ -44,6 +44,20 @@ def test_a_difference_without_noise_is_exact():
         assert each == pytest.approx((2.0, 2.0, 2.0, 3))
 
 
+def test_a_difference_is_that_from_the_objective_that_the_plan_names(tmp_path):
+    objectives = '{electra: "", mlm: --objective mlm, gdes: --tie-embeddings gdes}'
+    entries = {"objectives": objectives, "budgets": "[4e6]", "compared_with": "{gdes: mlm}"}
+    plan = read_plan(plan_file(tmp_path, **entries))
+    cells = [each for i, name in enumerate(plan.objectives) for each in cells_of(name, 2.0 * i * i, 0.0)]
+    _, mlm, gdes = report.summarize(plan, cells)
+    assert mlm["differences"]["mean"].mean == pytest.approx(2.0)
+    assert gdes["differences"]["mean"].mean == pytest.approx(6.0)
+    text = report.markdown(plan, [mlm, gdes])
+    assert "| mlm less electra | +2.0 " in text and "| gdes less mlm | +6.0 " in text
+    without = report.summarize(plan, [each for each in cells if each["objective"] != "mlm"])
+    assert without[1]["differences"] == {}
+
+
 def test_an_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
     rng, held = np.random.default_rng(2), 0
     for _ in range(60):
