@@ -392,7 +392,7 @@ class Maker:
 
     def up_to(self, cell: Cell) -> list[Cell]:
         """Return the cells that share the run of a cell, in the order of their budgets, up to itself."""
-        if cell.lr is not None:
+        if cell.seed == CHOICE_SEED:
             return [cell]
         shared = [each for each in self.plan.cells() if each._replace(budget=cell.budget) == cell]
         return sorted((each for each in shared if each.budget <= cell.budget), key=lambda each: each.budget)
