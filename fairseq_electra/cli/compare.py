@@ -6,7 +6,8 @@ fairseq-electra compare plan.yaml --output runs/compare --processes 2
 A plan names objectives, budgets, seeds and tasks. Each of their combinations is a cell: pre-training up to
 the budget's FLOPs, then fine-tuning. The same command line continues with the cells that are not done, so a
 comparison can take days. A cell that is done is one small file in OUTPUT/cells; files made on other machines
-can be put beside it. Tables, and with the extra "plot" figures, are those of the cells that are there.
+can be put beside it. Tables, and with the extra "plot" figures, are those of the cells that are there. All
+entries of a plan are in examples/comparison/README.md.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     done = [each for each in read if "trouble" not in each]
     choices = [maker.read(cell) for cell in plan.choosing_cells() if maker.is_done(cell)]
     tuned = [maker.read(cell) for cell in plan.tuning_cells() if maker.is_done(cell)]
-    if not read and not choices:
+    if not read and not choices and not tuned:
         raise InputError(f"{args.output} has no cell of this plan yet")
     lines = report.summarize(plan, done)
     report.check_rates(done)

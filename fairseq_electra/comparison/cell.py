@@ -194,8 +194,16 @@ class Maker:
         settings = self.finetuning_settings(objective)
         check_extra(settings.extra)
         net = read_net(f"{objective}=scratch:{self.plan.arch.removeprefix('electra_')}")
-        for folder in (*self.plan.tasks, *self.plan.finetuning_rates_on):
-            check_arguments(settings.run(net, trainable(folder), None, 1), self.output)
+        tasks = {folder: trainable(folder) for folder in (*self.plan.tasks, *self.plan.finetuning_rates_on)}
+        for task in tasks.values():
+            check_arguments(settings.run(net, task, None, 1), self.output)
+        reported = {tasks[folder].sha256 for folder in self.plan.tasks}
+        for folder in self.plan.finetuning_rates_on:
+            if tasks[folder].sha256 in reported:
+                raise InputError(
+                    f"finetuning_rates_on: {folder} has the examples that scores are reported on; prepare"
+                    " the task with --hold-out 0.1 into another folder"
+                )
 
     def choosing(self, objective: str) -> list[Cell]:
         """Return the runs that choose the learning rate of an objective; none if there is one rate."""
@@ -330,11 +338,23 @@ class Maker:
         return result
 
     def remove_runs_of(self, cell: Cell) -> None:
-        """Remove the checkpoints of a cell that chooses; those of learning rates stay for fine-tuning."""
-        if cell.lr is None or not self.plan.chooses_finetuning_rates:
-            rates = [cell.lr] if cell.lr is not None else self.plan.rates_for(cell.objective)
-            for lr in rates:
-                shutil.rmtree(self.run_folder(cell, lr), ignore_errors=True)
+        """Remove the checkpoints of the runs that choose, when they serve nothing any more.
+
+        Where rates of fine-tuning are chosen, those of all learning rates stay until then, and the best for
+        longer: further rates may be tried.
+        """
+        if cell.lr is None:
+            rates = [
+                lr for lr in self.plan.rates_for(cell.objective) if lr != self.chosen_rate(cell.objective)
+            ]
+        else:
+            rates = [] if self.plan.chooses_finetuning_rates else [cell.lr]
+        for lr in rates:
+            shutil.rmtree(self.run_folder(cell, lr), ignore_errors=True)
+
+    def has_run(self, cell: Cell) -> bool:
+        """Tell whether the run of a cell without a rate of its own is there, of whatever learning rate."""
+        return any(self.run_folder(cell, lr).is_dir() for lr in self.plan.rates_for(cell.objective))
 
     def run_folder(self, cell: Cell, lr: float) -> Path:
         """Return the folder of the run that a cell is of, with its learning rate."""

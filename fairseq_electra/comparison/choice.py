@@ -29,7 +29,8 @@ def names_of(result: dict[str, Any]) -> tuple[str, ...]:
         return ("masked_lm_loss",)
     if "main_lm_loss" in result["valid"]:  # it predicts the original tokens
         return "fixed_generator_lm_loss", "fixed_lm_loss", "main_lm_loss"  # the last: runs of before
-    if "masked_lm_loss" not in result["valid"]:  # no generator: its replacements are drawn by frequency
+    # no generator, and no noise model either: its replacements are random
+    if not {"masked_lm_loss", "noise_loss"} & set(result["valid"]):
         return ("fixed_auc",)
     return "fixed_generator_auc", "fixed_auc"
 

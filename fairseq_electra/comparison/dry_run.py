@@ -72,8 +72,8 @@ def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
         update = seconds_of_update(plan, maker, objective, threads)
         by_budget = {cell.budget: maker.updates(cell) for cell in cells if cell.objective == objective}
         own = [cell for cell in (*choosing, *cells) if cell.objective == objective]
-        if not maker.choosing(objective):  # else it goes on from the best of those
-            own += [cell for cell in tuning if cell.objective == objective]
+        if all(map(maker.is_done, maker.choosing(objective))):  # else it goes on from the best of those
+            own += [cell for cell in tuning if cell.objective == objective and not maker.has_run(cell)]
         hours = updates_left(plan, maker, own) * update / 3600
         total += hours
         lines.append(
@@ -87,7 +87,8 @@ def cost_table(plan: Plan, maker: Maker, processes: int, threads: int) -> str:
     lines += [
         "",
         f"Missing are {sum(not maker.is_done(cell) for cell in choosing)} of {len(choosing)} runs that choose"
-        f" learning rates, and {len(missing)} of {len(cells)} cells; pre-training takes {total:.1f} hours on"
+        f" learning rates, {len(untuned)} of {len(tuning)} that choose rates of fine-tuning, and"
+        f" {len(missing)} of {len(cells)} cells; pre-training takes {total:.1f} hours on"
         f" {maker.machine.name} with {threads} thread{'s' * (threads > 1)} one at a time,"
         f" {total / processes:.1f} with {processes} at a time if they do not slow each other down; then"
         f" {count} fine-tunings{' and minimal pairs' if plan.blimp else ''}, which are not measured",

@@ -157,7 +157,7 @@ class Plan:
     @property
     def chooses_finetuning_rates(self) -> bool:
         """Whether rates of fine-tuning are chosen."""
-        return len(self.finetuning_rates) > 1
+        return len(self.finetuning_rates) > 1 and bool(self.tasks)
 
     def choosing_cells(self) -> list[Cell]:
         """Return the runs that choose the learning rate of each objective that has several."""
@@ -269,6 +269,9 @@ def read_plan(path: Path) -> Plan:
                 " these is compared with none"
             )
     held_out = [folder.name for folder in plan.finetuning_rates_on]
+    for rate in plan.finetuning_rates:
+        if float(f"{rate:g}") != rate:
+            raise InputError(f"{path}: finetuning_rates: {rate!r}: give a rate of at most six digits")
     if sorted(held_out) != (sorted(tasks) if plan.chooses_finetuning_rates else []):
         raise InputError(
             f"{path}: finetuning_rates_on has a folder for each of tasks, with their names, if"

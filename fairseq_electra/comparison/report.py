@@ -142,6 +142,11 @@ def check_rates(cells: Sequence[dict[str, Any]]) -> None:
     rates: dict[str, dict[str, Any]] = {}
     for cell in cells:
         first = rates.setdefault(cell["objective"], cell)
+        if first.get("finetuning_lr") != cell.get("finetuning_lr"):
+            raise InputError(
+                f"the cells {cell['cell']} and {first['cell']} were fine-tuned at different learning rates,"
+                f" {cell.get('finetuning_lr')} and {first.get('finetuning_lr')}; remove one of them"
+            )
         if first["lr"] != cell["lr"]:
             raise InputError(
                 f"the cell {cell['cell']} was trained with the learning rate {cell['lr']:g}, and"

@@ -44,6 +44,7 @@ NO_CLASS = "transformers has no class for an encoder that predicts the originals
 # of p(replaced) as a class for tokens
 ONE_LABEL = {"id2label": {"0": "replaced"}, "label2id": {"replaced": 0}}
 BASELINE = "the baseline of REINFORCE, which serves the training alone"
+NO_COPYING = "transformers has no class for a language model that may copy its input"
 NO_ENERGIES = "transformers has no class for an encoder that gives energies, nor for its noise model"
 
 
@@ -157,6 +158,9 @@ def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: i
     left_out = {name: NO_CLASS for name in state if name.startswith("language_head.")}
     if head.class_name is None or model.discriminator_head is None:
         left_out |= {name: head.reason for name in state if name.startswith("discriminator_head.")}
+        head = HEADS["none", family]
+    if getattr(model, "has_copy_head", False):  # alone, it is not the probability that a token was replaced
+        left_out |= {name: NO_COPYING for name in state if name.startswith("discriminator_head.")}
         head = HEADS["none", family]
     if isinstance(model, Electric):
         left_out = {"discriminator_head": NO_ENERGIES, "noise_model": NO_ENERGIES}

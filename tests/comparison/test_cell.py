@@ -83,6 +83,8 @@ def test_quality_chooses_by_what_the_generator_does_not_move():
         for each in (better, worse)
     ]
     assert quality(of_unigram[0]) < quality(of_unigram[1])
+    electric = [{**each, "valid": {**each["valid"], "noise_loss": 1.0}} for each in of_unigram]
+    assert quality(electric[0]) > quality(electric[1])
     # where the main encoder predicts tokens, by its loss
     of_tokens = [
         {**each, "valid": {**each["valid"], "main_lm_loss": 1.0, "fixed_generator_lm_loss": loss}}
@@ -437,7 +439,10 @@ def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
     small, tmp_path, vocabulary, corpus_lines
 ):
     task = prepare_all(tmp_path, vocabulary, corpus_lines) / NUMBERS
-    held_out = shutil.copytree(task, tmp_path / "held-out" / NUMBERS)
+    held_out, files = tmp_path / "held-out" / NUMBERS, f"{NUMBERS}-{{}}.tsv".format
+    line = ["prepare", "--vocab", vocabulary, "--destdir", held_out, "--text", "a", "b", "--label", "words"]
+    line += ["--regression", "--max-positions", "40", "--train", tmp_path / files("train")]
+    electra(*line, "--valid", tmp_path / files("test"))
     plan_of = {
         "objectives": '{electra: ""}',
         "budgets": "[6e3]",
@@ -452,6 +457,10 @@ def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
         maker.chosen_finetuning_rates("electra")
     (tuning,) = maker.plan.tuning_cells()
     assert maker.up_to(tuning) == [tuning]  # where the runs that chose are gone, it makes its own
+    same = read_plan(small(**plan_of | {"finetuning_rates_on": f"[{task}]"}))
+    with pytest.raises(InputError, match="has the examples that scores are reported on; prepare the task"):
+        Maker(same, out, on_cpu=True).check_finetuning("electra")
+    path = small(**plan_of)
     done = electra_process("compare", path, "--output", out, "--cpu", timeout=900)
     scores = maker.read(tuning)["choice"][NUMBERS]
     assert set(scores) == {"0.001", "0.01"} and len(set(scores.values())) == 2
@@ -461,7 +470,8 @@ def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
     assert found["finetuning_lr"] == {NUMBERS: best} and len(found["finetuning"][NUMBERS]["pearson"]) == 1
     runs = sorted((out / "runs").glob(f"*-seed1/6000/finetuning/electra/{NUMBERS}/lr*/result.json"))
     assert [run.parent.name for run in runs] == [f"lr{best:g}-seed1"]
-    assert not list((out / "runs").glob("*-seed0"))  # what chose is not kept
+    (kept,) = (out / "runs").glob("*-seed0")  # the best of those that chose
+    assert kept.name == f"electra-lr{maker.chosen_rate('electra'):g}-seed0" and maker.has_run(tuning)
     assert f"| electra | {NUMBERS} | " in done.stdout and f"**{scores[f'{best:g}']:.1f}**" in done.stdout
     report = json.loads((out / "results.json").read_text())
     assert report["finetuning_rates"] == {"electra": {NUMBERS: scores}}

@@ -91,6 +91,11 @@ def test_rates_of_fine_tuning_are_chosen_by_one_run_of_each_objective(tmp_path):
     assert plan.tuning_cells()[0] not in plan.cells()
     one = read_plan(plan_file(tmp_path, tasks="[T]", finetuning_rates="3e-4"))
     assert one.tuning_cells() == [] and one.finetuning_rates == (3e-4,)
+    assert read_plan(plan_file(tmp_path, finetuning_rates="[3e-4, 1e-3]")).tuning_cells() == []  # no tasks
+    with pytest.raises(
+        InputError, match=r"finetuning_rates: 0\.00031622777: give a rate of at most six digits"
+    ):
+        read_plan(plan_file(tmp_path, finetuning_rates="[3.1622777e-4, 1e-3]"))
     for wrong in ({"finetuning_rates": "3e-4"}, {"finetuning_rates_on": None}, {"tasks": None}):
         with pytest.raises(InputError, match=r"finetuning_rates_on has a folder for each of tasks, .* got"):
             read_plan(plan_file(tmp_path, **(entries | wrong)))

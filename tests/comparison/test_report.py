@@ -154,6 +154,13 @@ def test_the_table_of_rates_of_fine_tuning_marks_the_best(plan):
     assert report.finetuning_rates_table(plan, [{"objective": "mlm", "trouble": "Nan"}]) == ""
 
 
+def test_cells_that_were_fine_tuned_at_different_rates_are_refused():
+    one, other = (cell("mlm", seed, {"A": [1.0]}, cell=f"mlm-{seed}") for seed in (1, 2))
+    report.check_rates([one | {"finetuning_lr": {"A": 1e-3}}, other | {"finetuning_lr": {"A": 1e-3}}])
+    with pytest.raises(InputError, match="mlm-2 and mlm-1 were fine-tuned at different learning rates"):
+        report.check_rates([one | {"finetuning_lr": {"A": 1e-3}}, other | {"finetuning_lr": {"A": 3e-4}}])
+
+
 def test_edges_tell_where_a_better_rate_may_lie(plan):
     lines = report.summarize(plan, cells_of("electra", 0.0, 1.0))
     (said,) = report.edges(plan, lines)

@@ -86,6 +86,8 @@ def prepare_glue(
     if missing and not tasks:
         say(f"not there: {', '.join(missing)}")
     names = tasks or [name for name in present if hold_out is None or "train" in GLUE[name].files]
+    if not names:
+        raise InputError(f"{glue} holds no task with training examples, of which --hold-out takes a share")
     for name in names:  # all of them, before minutes of reading
         check_is_new(Path(destdir) / name)
     read = {
