@@ -31,11 +31,13 @@ def discriminator_tokens(net, sentence: str, objective: str = "electra") -> list
     hidden = model.extract_features(row, torch.zeros_like(row), None)
     found = []
     for i in range(1, row.shape[1] - 1):
-        if objective == "replace_mlm":
+        probability, replaced = 0.0, 1.0
+        if objective in ("replace_mlm", "all_tokens_mlm"):
             scores = model.language_head(hidden, model.embeddings.tokens.weight)[0, i].numpy()
-            found.append(math.log(softmax(scores)[int(row[0, i])]))
-        else:
-            found.append(math.log(1 - 1 / (1 + math.exp(-float(model.discriminator_head(hidden)[0, i])))))
+            probability = softmax(scores)[int(row[0, i])]
+        if objective != "replace_mlm":
+            replaced = 1 / (1 + math.exp(-float(model.discriminator_head(hidden)[0, i])))
+        found.append(math.log(1 - replaced + replaced * probability))
     return found
 
 
