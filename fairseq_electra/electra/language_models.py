@@ -113,23 +113,17 @@ class CorruptedTextModel(Electra, ABC):
         the softmax, and r the sigmoid of the copy head's score, r (1 - p); without a copy head r is 1.
         """
         hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
-        scores = unlikeliness(self.score_vocabulary(hidden), tokens)
-        if not self.has_copy_head:
-            return scores
-        drawn = self.discriminator_head(hidden).to(scores.dtype)
-        other = F.logsigmoid(drawn) + F.logsigmoid(scores)
-        same = torch.logaddexp(F.logsigmoid(-drawn), F.logsigmoid(drawn) + F.logsigmoid(-scores))
-        return other - same
+        return unlikeliness(*self.predict(hidden), tokens)
 
-    def recover(
+    def judge(
         self,
         tokens: Tensor,
         original: Tensor,
         segment_ids: Tensor,
         padding_mask: Tensor | None,
         documents: PackedDocuments | None = None,
-    ) -> Tensor:
-        """Compute the log-probability of the original tokens of corrupted text, in nats.
+    ) -> tuple[Tensor, Tensor]:
+        """Score corrupted text in one pass.
 
         Args:
             tokens: the corrupted text. Shape: (B, T).
@@ -137,19 +131,42 @@ class CorruptedTextModel(Electra, ABC):
             segment_ids, padding_mask, documents: as in :meth:`discriminate`.
 
         Returns:
-            Shape: (B, T).
+            what :meth:`discriminate` returns, and the log-probability of the original tokens, in nats. Shape
+            of both: (B, T).
         """
         hidden = self.extract_features(tokens, segment_ids, padding_mask, documents=documents)
-        copy = self.discriminator_head(hidden) if self.has_copy_head else None
-        return log_likelihood(self.score_vocabulary(hidden), copy, tokens, original.long())
+        logits, copy_scores = self.predict(hidden)
+        return (
+            unlikeliness(logits, copy_scores, tokens),
+            log_likelihood(logits, copy_scores, tokens, original.long()),
+        )
+
+    def predict(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Score the vocabulary, (..., V), and with a copy head whether to copy, (...)."""
+        return self.score_vocabulary(hidden), self.discriminator_head(hidden) if self.has_copy_head else None
 
 
-def unlikeliness(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Compute log((1 - p) / p) for the probability p of each token. Shapes: (..., V), (...,) -> (...,)."""
+def unlikeliness(logits: Tensor, copy_scores: Tensor | None, tokens: Tensor) -> Tensor:
+    """Compute the logit of the probability that the original is another token.
+
+    Args:
+        logits: scores of the vocabulary. Shape: (..., V).
+        copy_scores: scores of the copy head, as in :func:`log_likelihood`. Shape: (...,).
+        tokens: what stands there. Shape: (...,).
+
+    Returns:
+        Shape: (...,).
+    """
     logits = logits.to(loss_dtype(logits.dtype))
     token = tokens.unsqueeze(-1)
     others = logits.scatter(-1, token, float("-inf")).logsumexp(-1)
-    return others - logits.gather(-1, token).squeeze(-1)
+    scores = others - logits.gather(-1, token).squeeze(-1)  # log((1 - p) / p)
+    if copy_scores is None:
+        return scores
+    drawn = copy_scores.to(scores.dtype)
+    other = F.logsigmoid(drawn) + F.logsigmoid(scores)
+    same = torch.logaddexp(F.logsigmoid(-drawn), F.logsigmoid(drawn) + F.logsigmoid(-scores))
+    return other - same
 
 
 class ReplaceMLM(CorruptedTextModel):
@@ -179,8 +196,7 @@ class AllTokensMLMWithoutCopy(CorruptedTextModel):
         self, generated: GeneratorOutput, corrupted: CorruptedText, hidden: Tensor, masked_positions: Tensor
     ) -> AllTokensMLMOutput:
         """See :meth:`CorruptedTextModel.outputs`."""
-        disc_logits = self.discriminator_head(hidden) if self.has_copy_head else None
-        return AllTokensMLMOutput(*generated, *corrupted, self.score_vocabulary(hidden), disc_logits)
+        return AllTokensMLMOutput(*generated, *corrupted, *self.predict(hidden))
 
     def flops(self, num_tokens: int) -> Flops:
         """Count the operations of a forward pass; ``num_tokens`` is the size of the vocabulary."""

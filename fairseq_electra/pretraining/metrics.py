@@ -80,23 +80,19 @@ def fixed_sums(model, sample: dict, predicts_originals: bool) -> dict[str, Tenso
     net_input, sums = sample["net_input"], dict[str, Tensor]()
     ends = net_input.get("document_ends")
     documents = None if ends is None else PackedDocuments.of(ends, net_input["src_tokens"].shape[1])
+    rest, is_token = (
+        (net_input["segment_ids"], net_input["padding_mask"], documents),
+        ~net_input["padding_mask"],
+    )
     for name, fixed in sample.get("fixed", {}).items():
-        logits = model.discriminate(
-            fixed["tokens"], net_input["segment_ids"], net_input["padding_mask"], documents
-        )
-        is_token = ~net_input["padding_mask"]
-        sums[name + HISTOGRAM] = score_histogram(logits, fixed["is_replaced"], is_token)
         if predicts_originals:
             counted = is_token if model.predicts_all else fixed["is_replaced"] & is_token
-            chances = model.recover(
-                fixed["tokens"],
-                sample["original"],
-                net_input["segment_ids"],
-                net_input["padding_mask"],
-                documents,
-            )
+            logits, chances = model.judge(fixed["tokens"], sample["original"], *rest)
             sums[f"{name}_lm_sum"] = -chances.masked_fill(~counted, 0.0).sum()
             sums[f"{name}_lm_count"] = counted.sum()
+        else:
+            logits = model.discriminate(fixed["tokens"], *rest)
+        sums[name + HISTOGRAM] = score_histogram(logits, fixed["is_replaced"], is_token)
     return sums
 
 

@@ -214,7 +214,8 @@ def test_the_most_likely_token_and_the_detection_score_follow_from_the_probabili
     unlikely = 1 - probs.gather(-1, read.long().unsqueeze(-1)).squeeze(-1)
     assert torch.allclose(scores.sigmoid(), unlikely)
     original = (read + 1) % probs.shape[-1]
-    chances = model.recover(read, original, net["segment_ids"], net["padding_mask"])
+    again, chances = model.judge(read, original, net["segment_ids"], net["padding_mask"])
+    assert torch.equal(again, scores)
     assert torch.allclose(chances.exp(), probs.gather(-1, original.long().unsqueeze(-1)).squeeze(-1))
 
 
