@@ -63,3 +63,29 @@ def test_the_table_has_what_is_missing_and_measures_with_the_threads_of_a_cell(m
         "Missing are 4 of 4 runs .* and 6 of 8 cells; pre-training takes 15.2 hours .* 7.6 with 2 at a time"
     )
     assert re.search(said, text) and "took 2 minutes on average" in text
+
+
+def test_runs_that_choose_rates_of_fine_tuning_are_counted_where_no_other_has_trained_them(
+    maker, tmp_path, monkeypatch
+):
+    (tmp_path / "T").mkdir()
+    (tmp_path / "held-out" / "T").mkdir(parents=True)
+    entries = {"tasks": "[T]", "finetuning_rates": "[3e-4, 1e-3]", "finetuning_rates_on": "[held-out/T]"}
+    plan = read_plan(plan_file(tmp_path, objectives='{electra: ""}', seeds="[1]", **entries))
+    maker = Maker(plan, tmp_path / "out", on_cpu=True)
+    monkeypatch.setattr(dry_run, "seconds_of_update", lambda *given: 36.0)
+    monkeypatch.setattr(Maker, "cost", lambda self, objective: type("Cost", (), {"flops": 1e9}))
+    cells = (240 + 20 + 60) / 100
+
+    def said():
+        text = dry_run.cost_table(plan, maker, 1, 1)
+        return re.search(r"\| ([\d.]+) \|\n", text + "\n")[1], text
+
+    hours, text = said()  # it goes on from one of those that choose, which are to be made
+    assert float(hours) == cells + 2.0 and "2 of 2 runs" in text and "1 of 1 that choose rates of" in text
+    assert "then 8 fine-tunings" in text  # three of each cell, and two that choose
+    for cell in maker.choosing("electra"):  # made on another machine
+        write_json(maker.file(cell), {})
+    assert float(said()[0]) == cells + 1.0
+    maker.run_folder(plan.tuning_cell("electra"), 1e-3).mkdir(parents=True)
+    assert float(said()[0]) == cells
