@@ -6,9 +6,9 @@ import math
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairseq_electra.checkpoints import read_checkpoint, sha256_of
 from fairseq_electra.comparison.choice import deciding_figure, quality
@@ -22,21 +22,15 @@ from fairseq_electra.comparison.compute import (
 from fairseq_electra.comparison.files import check_same, only_one, read_json, write_json
 from fairseq_electra.comparison.minimal_pairs import written
 from fairseq_electra.comparison.plan import CHOICE_SEED, STARTS, Cell, Plan, with_start
+from fairseq_electra.comparison.tuning import Tuner, best_rate
 from fairseq_electra.compat.same_run import digests
 from fairseq_electra.errors import DivergedError, InputError
-from fairseq_electra.finetuning.evaluation import VALID
-from fairseq_electra.finetuning.kinds import evaluation_of
-from fairseq_electra.finetuning.results import has_scores, run_name, scores_of_run, versions
-from fairseq_electra.finetuning.sentences.scores import SentenceEvaluation
+from fairseq_electra.finetuning.results import versions
 from fairseq_electra.finetuning.trainable import trainable
 from fairseq_electra.originals import value_of
 from fairseq_electra.pretraining.log import read_log
 from fairseq_electra.speedrun.machine import this_cpu, this_machine
 from fairseq_electra.speedrun.one_run import follow
-
-if TYPE_CHECKING:
-    from fairseq_electra.finetuning.nets import Net
-    from fairseq_electra.finetuning.study import Settings
 
 CELLS, RUNS, LOGS = "cells", "runs", "logs"
 SETTINGS_FILE = "settings.json"  # of a run
@@ -58,6 +52,7 @@ class Maker:
     def __init__(self, plan: Plan, output: Path, on_cpu: bool = False, say: Callable[[str], None] = print):
         self.plan, self.output, self.say = plan, output, say
         self.machine = this_cpu() if on_cpu else this_machine()
+        self.tuner = Tuner(plan, self.machine, say)
         self._costs: dict[str, Cost] = {}
 
     def pretraining_settings(self, objective: str) -> dict[str, Any]:
@@ -183,27 +178,8 @@ class Maker:
                     f"{self.plan.data} has no held-out text; encode some with --validpref, and call"
                     " fairseq-electra corrupt"
                 )
-            self.check_finetuning(objective)
+            self.tuner.check(objective, self.output)
         _ = self.minimal_pairs
-
-    def check_finetuning(self, objective: str) -> None:
-        """Refuse tasks and options of fine-tuning that cannot be used."""
-        from fairseq_electra.finetuning.nets import read_net
-        from fairseq_electra.finetuning.study import check_arguments, check_extra
-
-        settings = self.finetuning_settings(objective)
-        check_extra(settings.extra)
-        net = read_net(f"{objective}=scratch:{self.plan.arch.removeprefix('electra_')}")
-        tasks = {folder: trainable(folder) for folder in (*self.plan.tasks, *self.plan.finetuning_rates_on)}
-        for task in tasks.values():
-            check_arguments(settings.run(net, task, None, 1), self.output)
-        reported = {tasks[folder].sha256 for folder in self.plan.tasks}
-        for folder in self.plan.finetuning_rates_on:
-            if tasks[folder].sha256 in reported:
-                raise InputError(
-                    f"finetuning_rates_on: {folder} has the examples that scores are reported on; prepare"
-                    " the task with --hold-out 0.1 into another folder"
-                )
 
     def choosing(self, objective: str) -> list[Cell]:
         """Return the runs that choose the learning rate of an objective; none if there is one rate."""
@@ -344,9 +320,8 @@ class Maker:
         longer: further rates may be tried.
         """
         if cell.lr is None:
-            rates = [
-                lr for lr in self.plan.rates_for(cell.objective) if lr != self.chosen_rate(cell.objective)
-            ]
+            best = self.chosen_rate(cell.objective)
+            rates = [lr for lr in self.plan.rates_for(cell.objective) if lr != best]
         else:
             rates = [] if self.plan.chooses_finetuning_rates else [cell.lr]
         for lr in rates:
@@ -367,12 +342,14 @@ class Maker:
         outcome = {**NO_OUTCOME, "valid": valid[-1] if valid else {}}
         if cell.lr is not None:
             return outcome
+        part = "discriminator" if self.cost(cell.objective).has_discriminator else "generator"
         if cell.seed == CHOICE_SEED:
-            return {**outcome, "choice": self.try_rates(cell, checkpoint)}
-        finetuning, predictions = self.finetune(cell, checkpoint)
+            return {**outcome, "choice": self.tuner.try_rates(cell, checkpoint, part)}
+        rates = self.chosen_finetuning_rates(cell.objective)
+        finetuning, predictions = self.tuner.tune(cell, checkpoint, part, rates)
         tuned = {"finetuning": finetuning, "predictions": predictions}
         if self.plan.finetuning_rates:
-            tuned["finetuning_lr"] = self.chosen_finetuning_rates(cell.objective)
+            tuned["finetuning_lr"] = rates
         return {**outcome, "blimp": self.probe(cell, checkpoint), **tuned}
 
     def keep_settings(self, cell: Cell, path: Path) -> None:
@@ -471,80 +448,6 @@ class Maker:
             for _ in lines:
                 pass
 
-    def finetune(
-        self, cell: Cell, checkpoint: Path
-    ) -> tuple[dict[str, dict[str, list[float]]], dict[str, list[str]]]:
-        """Fine-tune on all tasks.
-
-        Returns:
-            the scores on ``valid`` by task and metric, and the predictions there by task. Both have an entry
-            for each seed whose training did not diverge.
-        """
-        from fairseq_electra.finetuning.study import study
-
-        folder = checkpoint.parent / "finetuning"
-        rates = self.chosen_finetuning_rates(cell.objective)
-        scores, predictions = {}, {}
-        for task in self.plan.tasks:
-            rate = rates[task.name]
-            results = study(
-                [self.net(cell, checkpoint)],
-                [task],
-                folder,
-                self.finetuning_settings(cell.objective),
-                rates=() if rate is None else (rate,),
-                seeds=self.plan.finetuning_seeds_on(task),
-                threads=self.machine.threads,
-                say=lambda line: self.say(f"{cell.name}: {line}"),
-            )
-            (line,) = results["summary"]
-            metrics = line["metrics"].get("valid", {})
-            scores[task.name] = {name: each["values"] for name, each in metrics.items()}
-            runs = [folder / run_name(run) for run in results["runs"] if has_scores(run)]
-            predictions[task.name] = predicted(task, runs)
-        return scores, predictions
-
-    def try_rates(self, cell: Cell, checkpoint: Path) -> dict[str, dict[str, float | None]]:
-        """Fine-tune at each rate of fine-tuning.
-
-        Returns:
-            the score on ``valid`` by task and rate, written as ``--lr`` takes it; None: it diverged.
-        """
-        from fairseq_electra.finetuning.study import deciding_score, do_runs, first_runs
-
-        nets, folder = [self.net(cell, checkpoint)], checkpoint.parent / "finetuning"
-        settings, choice = self.finetuning_settings(cell.objective), dict[str, dict[str, float | None]]()
-        for task in self.plan.finetuning_rates_on:
-            (runs,) = first_runs(
-                nets, [task], settings, sorted(self.plan.finetuning_rates), CHOICE_SEED
-            ).values()
-            results = do_runs(
-                runs,
-                folder,
-                processes=1,
-                threads=self.machine.threads,
-                keep=False,
-                say=lambda line: self.say(f"{cell.name}: {line}"),
-            )
-            scores = {run.recipe.lr: deciding_score(results[run.name], run.task.info) for run in runs}
-            choice[task.name] = {
-                f"{lr:g}": None if score == -math.inf else score for lr, score in scores.items()
-            }
-        return choice
-
-    def net(self, cell: Cell, checkpoint: Path) -> "Net":
-        """Return the network of a checkpoint that is fine-tuned."""
-        from fairseq_electra.finetuning.nets import read_net
-
-        source = "" if self.cost(cell.objective).has_discriminator else "generator:"
-        return read_net(f"{cell.objective}={source}{checkpoint}")
-
-    def finetuning_settings(self, objective: str) -> "Settings":
-        """Return what is changed in the recipes."""
-        from fairseq_electra.finetuning.study import Settings
-
-        return Settings(extra=(*self.plan.finetuning_line(objective), *self.machine.options))
-
     def probe(self, cell: Cell, checkpoint: Path) -> dict[str, dict[str, Any]]:
         """Score minimal pairs, by each score that the model has."""
         if self.plan.blimp is None:
@@ -563,20 +466,6 @@ class Maker:
         }
 
 
-def best_rate(scores: Mapping[str, float | None], cell: str, task: str) -> float:
-    """Return the rate of fine-tuning with the best score.
-
-    Raises:
-        InputError: it diverged at all of them.
-    """
-    reached = {float(rate): score for rate, score in scores.items() if score is not None}
-    if not reached:
-        raise InputError(
-            f"{cell}: fine-tuning on {task} diverged at every rate of the plan; give smaller ones"
-        )
-    return max(reached, key=lambda rate: reached[rate])
-
-
 def portable(words: Sequence[str]) -> tuple[str, str | None]:
     """Return options whose file of :data:`STARTS` may lie elsewhere on another machine, and its SHA-256."""
     start = value_of(STARTS, words)
@@ -588,20 +477,3 @@ def portable(words: Sequence[str]) -> tuple[str, str | None]:
 def updates_in(checkpoint: Path) -> int:
     """Return the number of updates that a checkpoint has."""
     return read_checkpoint(checkpoint)["optimizer_history"][-1]["num_updates"]
-
-
-def predicted(task: Path, runs: Sequence[Path]) -> list[str]:
-    """Return what each run predicts on ``valid``: numbers of classes, or numbers, with blanks between them.
-
-    Args:
-        task: the folder of the task.
-        runs: folders of runs.
-
-    Returns:
-        nothing for tasks whose examples do not have one prediction each.
-    """
-    evaluation = evaluation_of(task)
-    if not isinstance(evaluation, SentenceEvaluation):
-        return []
-    of_runs = [evaluation.predictions(scores_of_run(run)[VALID]) for run in runs]
-    return [" ".join(f"{number:.9g}" for number in predictions.tolist()) for predictions in of_runs]

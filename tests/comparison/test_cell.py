@@ -21,29 +21,7 @@ from fairseq_electra.comparison.plan import Cell, read_plan
 from fairseq_electra.errors import DivergedError, InputError
 from fairseq_electra.probes.pairs import FIELDS
 from tests.helpers.commands import electra, electra_here, electra_process
-from tests.helpers.plans import plan_file
-from tests.helpers.sentence_tasks import NUMBERS, SINGLE, prepare_all
-from tests.helpers.small_model import TINY_NET
-
-
-@pytest.fixture
-def small(tmp_path, data_bin):
-    """Return a function that writes a plan for the small text."""
-
-    def write(**changes):
-        options = {
-            "data": data_bin,
-            "budgets": "[6e3, 12e3]",
-            "seeds": "[1]",
-            "rates": "[1e-3, 3e-3]",
-            "batch_size": 8,
-            "tokens_per_sample": 64,
-            "warmup_updates": 2,
-            "options": " ".join(TINY_NET),
-        }
-        return plan_file(tmp_path, **options | changes)
-
-    return write
+from tests.helpers.sentence_tasks import SINGLE, prepare_all
 
 
 def save_updates(updates, path):
@@ -432,56 +410,6 @@ def test_compare_makes_all_cells_once_and_goes_on_with_what_is_missing(
     assert all(cell.stat().st_mtime_ns == time for cell, time in before.items() if cell != cells[-1])
     one = electra("compare", plan, "--output", tmp_path / "out", "--report")
     assert one.stdout.strip() == (tmp_path / "out" / "results.md").read_text().strip()
-
-
-@pytest.mark.long
-def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
-    small, tmp_path, vocabulary, corpus_lines
-):
-    task = prepare_all(tmp_path, vocabulary, corpus_lines) / NUMBERS
-    held_out, files = tmp_path / "held-out" / NUMBERS, f"{NUMBERS}-{{}}.tsv".format
-    line = ["prepare", "--vocab", vocabulary, "--destdir", held_out, "--text", "a", "b", "--label", "words"]
-    line += ["--regression", "--max-positions", "40", "--train", tmp_path / files("train")]
-    electra(*line, "--valid", tmp_path / files("test"))
-    plan_of = {
-        "objectives": '{electra: ""}',
-        "budgets": "[6e3]",
-        "tasks": f"[{task}]",
-        "finetuning_seeds": 1,
-        "finetuning_rates": "[1e-3, 1e-2]",
-        "finetuning_rates_on": f"[{held_out}]",
-    }
-    path, out = small(**plan_of), tmp_path / "out"
-    maker = Maker(read_plan(path), out, on_cpu=True)
-    with pytest.raises(InputError, match="rates of fine-tuning of electra are chosen by electra-6000-seed0"):
-        maker.chosen_finetuning_rates("electra")
-    (tuning,) = maker.plan.tuning_cells()
-    assert maker.up_to(tuning) == [tuning]  # where the runs that chose are gone, it makes its own
-    same = read_plan(small(**plan_of | {"finetuning_rates_on": f"[{task}]"}))
-    with pytest.raises(InputError, match="has the examples that scores are reported on; prepare the task"):
-        Maker(same, out, on_cpu=True).check_finetuning("electra")
-    path = small(**plan_of)
-    done = electra_process("compare", path, "--output", out, "--cpu", timeout=900)
-    scores = maker.read(tuning)["choice"][NUMBERS]
-    assert set(scores) == {"0.001", "0.01"} and len(set(scores.values())) == 2
-    best = float(max(scores, key=scores.get))
-    (cell,) = maker.plan.cells()
-    found = maker.read(cell)
-    assert found["finetuning_lr"] == {NUMBERS: best} and len(found["finetuning"][NUMBERS]["pearson"]) == 1
-    runs = sorted((out / "runs").glob(f"*-seed1/6000/finetuning/electra/{NUMBERS}/lr*/result.json"))
-    assert [run.parent.name for run in runs] == [f"lr{best:g}-seed1"]
-    (kept,) = (out / "runs").glob("*-seed0")  # the best of those that chose
-    assert kept.name == f"electra-lr{maker.chosen_rate('electra'):g}-seed0" and maker.has_run(tuning)
-    assert f"| electra | {NUMBERS} | " in done.stdout and f"**{scores[f'{best:g}']:.1f}**" in done.stdout
-    report = json.loads((out / "results.json").read_text())
-    assert report["finetuning_rates"] == {"electra": {NUMBERS: scores}}
-    (worse,) = (float(rate) for rate in scores if float(rate) != best)
-    write_json(maker.file(cell), found | {"finetuning_lr": {NUMBERS: worse}})
-    with pytest.raises(InputError, match=f"learning rate {worse:g}, and electra-6000-seed0 chose {best:g}"):
-        maker.read(cell)
-    write_json(maker.file(tuning), maker.read(tuning) | {"choice": {NUMBERS: dict.fromkeys(scores)}})
-    with pytest.raises(InputError, match="diverged at every rate of the plan; give smaller ones"):
-        maker.chosen_finetuning_rates("electra")
 
 
 def test_the_report_has_the_rates_before_a_cell_is_done_and_names_what_diverged(small, tmp_path):
