@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.initialization import initialize, shrink_sublayers
+from fairseq_electra.electra.norms import norm_of
 from fairseq_electra.electra.rotary import rotary_angles
-from fairseq_electra.electra.sizes import NORMS, EncoderSizes
+from fairseq_electra.electra.sizes import NORM_KINDS, NORMS, EncoderSizes
 from fairseq_electra.errors import InputError
 
 
@@ -100,3 +101,19 @@ def test_a_kind_that_does_not_exist_is_refused():
         InputError, match="--norm must be one of post, deepnorm, scaled, pre, pre_but_first, got 'sandw"
     ):
         EncoderSizes(8, 16, 32, 1, 2, norm="sandwich")
+
+
+@pytest.mark.parametrize("kind", NORM_KINDS)
+def test_gradients_in_bfloat16_are_those_of_float32_over_many_tokens(kind):
+    sizes = EncoderSizes(8, 16, 32, 1, 2, norm_kind=kind)
+    torch.manual_seed(1)
+    # all of one sign, as the gradient of a bias often is: a sum in 16 bits stops growing
+    values, gradient = torch.randn(4096, 16).bfloat16(), (torch.randn(4096, 16) + 1).bfloat16()
+    exact, narrow = norm_of(sizes, 16), norm_of(sizes, 16)
+    exact(values.float()).backward(gradient.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        result = narrow(values)
+    result.backward(gradient)
+    assert result.dtype == torch.bfloat16
+    for name, parameter in narrow.named_parameters():
+        torch.testing.assert_close(parameter.grad, exact.get_parameter(name).grad, rtol=1e-5, atol=1e-3)
