@@ -46,6 +46,7 @@ ONE_LABEL = {"id2label": {"0": "replaced"}, "label2id": {"replaced": 0}}
 BASELINE = "the baseline of REINFORCE, which serves the training alone"
 NO_COPYING = "transformers has no class for a language model that may copy its input"
 NO_ENERGIES = "transformers has no class for an encoder that gives energies, nor for its noise model"
+UNTRAINED = "the {} is still random: the folder that was imported has none"
 
 
 def export_transformers(
@@ -139,20 +140,27 @@ def as_theirs(tensors: dict[str, Tensor], prefix: str, sizes: EncoderSizes) -> d
 
 
 def networks_of(pretrained: Pretrained) -> list[Export]:
-    """Find the networks in a model: discriminator and generator, or encoder and head."""
+    """Find the networks in a model: discriminator and generator, or encoder and head.
+
+    Parts that an import has drawn at random are left out: a folder does not say that they are untrained.
+    """
     model, state = pretrained.model, pretrained.model.state_dict()
     if isinstance(model, EncoderWithHeads):
         return [_encoder(pretrained, model, state)]
     networks = []
+    parts = dict.fromkeys(name.split(".")[0] for name in pretrained.initialised)
+    untrained = {part: UNTRAINED.format(part.replace("_", " ")) for part in parts}
     if isinstance(model, Discriminator):
-        networks.append(_discriminator(model, state, pretrained.max_length))
-    if isinstance(model, Generator):
+        networks.append(_discriminator(model, state, pretrained.max_length, untrained))
+    if isinstance(model, Generator) and not any(part.startswith(GENERATOR) for part in untrained):
         generator = _generator(model, state, pretrained.max_length)
         networks.append(replace(generator, subfolder=GENERATOR) if networks else generator)
     return networks
 
 
-def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: int) -> Export:
+def _discriminator(
+    model: Discriminator, state: dict[str, Tensor], max_length: int, untrained: dict[str, str]
+) -> Export:
     family = family_of(model.sizes)
     head = HEADS["replaced_token", family]
     left_out = {name: NO_CLASS for name in state if name.startswith("language_head.")}
@@ -164,6 +172,8 @@ def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: i
         head = HEADS["none", family]
     if isinstance(model, Electric):
         left_out = {"discriminator_head": NO_ENERGIES, "noise_model": NO_ENERGIES}
+        head = HEADS["none", family]
+    if "discriminator_head" in untrained:
         head = HEADS["none", family]
     names = head_names("replaced_token", family, model.sizes) if head.names else {}
     prefix = prefix_of(family) if names else ""
@@ -180,7 +190,7 @@ def _discriminator(model: Discriminator, state: dict[str, Tensor], max_length: i
         parts,
         with_room(model.sizes, max_length),
         prefix,
-        left_out,
+        left_out | untrained,
         **(ONE_LABEL if names and family == "modernbert" else {}),
     )
 

@@ -1,5 +1,6 @@
 """Out to transformers and back, and the other way round."""
 
+import json
 import lzma
 import pickle
 import struct
@@ -253,6 +254,27 @@ def test_import_reads_models_without_heads(tmp_path, make_theirs):
     made = make_theirs(generator=None, class_name="ElectraModel")
     lines = import_transformers(made.folder, tmp_path / "bare" / "checkpoint.pt")
     assert any("discriminator_head" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "random"),
+    [
+        ("ElectraModel", {"discriminator_head", "generator", "generator_head"}),
+        ("ElectraForPreTraining", {"generator", "generator_head"}),
+    ],
+)
+def test_what_an_import_has_drawn_at_random_is_not_exported(tmp_path, make_theirs, class_name, random):
+    made = make_theirs(generator=None, class_name=class_name)
+    import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")
+    lines = export_transformers(load_checkpoint(tmp_path / "in" / "checkpoint.pt"), tmp_path / "out")
+    for part in random:
+        reason = f"the {part.replace('_', ' ')} is still random: the folder that was imported has none"
+        assert f"left out: {part}: {reason}" in lines
+        assert reason in (tmp_path / "out" / "README.md").read_text()
+    assert not (tmp_path / "out" / "generator").exists()
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [class_name]
+    back = read_folder(tmp_path / "out").pretrained.initialised
+    assert {name.split(".")[0] for name in back} == random
 
 
 def test_a_head_is_known_by_its_tensors_where_no_class_is_named(tmp_path, make_theirs):
