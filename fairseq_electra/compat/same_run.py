@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.electra.configuration import function_of, objective_of
+from fairseq_electra.electra.state import check_trained
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
@@ -41,13 +42,14 @@ def refuse_other_runs() -> None:
 
     @functools.wraps(plain)
     def load_checkpoint(self, filename, reset_optimizer=False, *args, **kwargs):
-        if reset_optimizer:  # only the weights are loaded, as for --finetune-from-model
-            return plain(self, filename, reset_optimizer, *args, **kwargs)
         read = checkpoint_utils.load_checkpoint_to_cpu
 
         def read_and_check(path, *args, **kwargs):
             state = read(path, *args, **kwargs)
-            check(self.cfg, data_of(self), state, path)
+            if reset_optimizer:  # only the weights are loaded, as for --finetune-from-model
+                check_weights(self.cfg, state, path)
+            else:
+                check(self.cfg, data_of(self), state, path)
             return state
 
         with replaced(checkpoint_utils, "load_checkpoint_to_cpu", read_and_check):
@@ -123,6 +125,15 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         )
 
 
+def check_weights(cfg, state: dict, path: str) -> None:
+    """Refuse to fine-tune a generator that an import has drawn at random.
+
+    Arguments as of :func:`check`.
+    """
+    if str(_model(cfg).get("network")) == "generator":
+        check_trained(state, "generator", path)
+
+
 def has_other_vocabulary(data: str, state: dict, languages: str | None = None) -> bool:
     """Tell whether a data folder's vocabulary differs from a checkpoint's; False if either is unknown."""
     first = vocabulary_folder(data, languages)
@@ -140,19 +151,28 @@ def _name(cfg, component: str) -> str | None:
 
 def _objective(cfg) -> str | None:
     """Return the objective of a pre-training; None for other runs."""
-    model: Any = getattr(cfg, "model", None)
-    is_pretraining = isinstance(model, Mapping | DictConfig) and "generator_layers" in model
-    return objective_of(model) if is_pretraining else None
+    model = _model(cfg)
+    return objective_of(model) if "generator_layers" in model else None
+
+
+def _model(cfg) -> Any:
+    """Return the options of the model; empty if the configuration, perhaps of another fairseq, has none."""
+    model = getattr(cfg, "model", None)
+    return model if isinstance(model, Mapping | DictConfig) else {}
 
 
 def _function(cfg) -> dict[str, Any]:
-    """Return what decides what the model of a pre-training computes; empty for other runs."""
-    if _objective(cfg) is None or cfg.model.get("model_size") is None:
+    """Return what decides what the model of a run computes; empty for models that are not ours."""
+    if _model(cfg).get("model_size") is None:
         return {}
     from fairseq_electra.models._config import with_defaults
     from fairseq_electra.models.electra import ElectraConfig
+    from fairseq_electra.models.electra_encoder import ElectraEncoderConfig
 
-    return function_of(with_defaults(cfg.model, ElectraConfig))
+    if _objective(cfg) is not None:
+        return function_of(with_defaults(cfg.model, ElectraConfig))
+    options = with_defaults(cfg.model, ElectraEncoderConfig)
+    return {**function_of(options), "pooling": str(options.pooling)}
 
 
 def training_data(cfg) -> list[str]:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from fairseq_electra.errors import InputError
 
+INITIALISED = "initialised"  # in a checkpoint's extra_state: names of the tensors that an import has drawn
 RESIDUAL_SCALE = ".residual_scale"  # the constant of electra/encoder.py::Encoder
 
 
@@ -28,6 +29,22 @@ def check_dictionary(state_dict: dict, version: Tensor) -> None:
             f"{bytes(stored.tolist()).hex()[:12]}..., "
             f"this data's is {bytes(version.tolist()).hex()[:12]}...); encode the data with the checkpoint's "
             "vocabulary"
+        )
+
+
+def check_trained(state: dict, part: str, source: str) -> None:
+    """Refuse a checkpoint of which a part is still random.
+
+    Args:
+        state: all of the checkpoint.
+        part: start of the names of the part's tensors.
+        source: option and path of the checkpoint, for the message.
+    """
+    drawn = (state.get("extra_state") or {}).get(INITIALISED, ())
+    if any(name.startswith(part) for name in drawn):
+        raise InputError(
+            f"{source} has no trained {part}: it was imported from a folder without one, so its weights are"
+            f" random; import it again, with the folder of its {part}, or train it first"
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fairseq_electra.checkpoints import find_checkpoint, read_checkpoint
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Discriminator, Generator
-from fairseq_electra.electra.state import check_dictionary, check_tensors, version_of
+from fairseq_electra.electra.state import INITIALISED, check_dictionary, check_tensors, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TASK_FILE, TUNED_FOR, TaskInfo, task_info, tuned_for
@@ -26,7 +26,6 @@ from fairseq_electra.pretraining.wordpiece import (
     symbols_of,
 )
 
-INITIALISED = "initialised"  # in a checkpoint's extra_state
 Known = tuple[list[str], TaskInfo | None]  # a list of labels, and a task
 
 

@@ -8,10 +8,9 @@ from omegaconf import OmegaConf, open_dict
 
 from fairseq_electra.criterions.replaced_token_detection import ReplacedTokenDetectionConfig
 from fairseq_electra.electra.model import Discriminator, Generator
-from fairseq_electra.electra.state import version_of
+from fairseq_electra.electra.state import INITIALISED, version_of
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.finetuning.info import TaskInfo
-from fairseq_electra.hub.load import INITIALISED
 from fairseq_electra.models.electra import ElectraConfig
 from fairseq_electra.models.electra_encoder import ElectraEncoderConfig
 from fairseq_electra.pretraining.dictionary import dictionary_digest

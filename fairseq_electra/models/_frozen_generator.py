@@ -9,9 +9,10 @@ from torch import Tensor
 
 from fairseq_electra.electra.configuration import encoder_sizes, generator_sizes
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
-from fairseq_electra.electra.state import check_dictionary
+from fairseq_electra.electra.state import check_dictionary, check_trained
 from fairseq_electra.errors import InputError
 
+SHARES = {"generator_hidden_size": "hidden_size", "generator_layers": "num_hidden_layers"}
 ONLY_IN_TRAINING = ("dropout", "attention_dropout", "dropout_at")
 
 
@@ -19,7 +20,7 @@ def generator_checkpoint(cfg) -> dict:
     """Read the checkpoint that ``--generator-from`` names, or that of the run itself if the former is gone.
 
     Raises:
-        InputError: none is named, or it is not one of ours.
+        InputError: none is named, it is not one of ours, or its generator is still random.
     """
     from fairseq import checkpoint_utils
 
@@ -34,6 +35,7 @@ def generator_checkpoint(cfg) -> dict:
     saved = state.get("cfg")
     if saved is None or saved.get("model") is None or "generator_layers" not in saved.model:
         raise InputError(f"--generator-from {source} is not a pre-training checkpoint of --arch electra_*")
+    check_trained(state, "generator", f"--generator-from {source}")
     return state
 
 
@@ -53,7 +55,10 @@ def generator_options(cfg, state: dict) -> dict[str, Any]:
         "untie_lm_head": bool(state["cfg"].model.get("untie_lm_head", False)),
     }
     for name, value in options.items():
-        if cfg[name] not in (None, False, value):
+        if cfg[name] in (None, False, value):
+            continue
+        size = SHARES.get(name)  # shares are rounded to whole sizes: another share may give the same
+        if size is None or getattr(generator_sizes(cfg), size) != getattr(theirs, size):
             raise InputError(
                 f"--{name.replace('_', '-')} {cfg[name]}: the generator of --generator-from has {value};"
                 " leave it out"

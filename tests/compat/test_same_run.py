@@ -97,13 +97,21 @@ def test_a_checkpoint_of_another_folder_that_is_named_may_be_of_other_data_but_n
         same_run.check(configuration(), ["a"], state(task="x"), path)
 
 
+PRETRAINING, FINETUNING = {"generator_layers": None}, {"network": "discriminator"}
+
+
 @pytest.mark.parametrize(
-    ("name", "before", "now"),
-    [("num_attention_heads", 2, 8), ("rotary_base", None, 500.0), ("local_window", None, 32)],
+    ("name", "before", "now", "stage"),
+    [
+        *[("num_attention_heads", 2, 8, stage) for stage in (PRETRAINING, FINETUNING)],
+        *[("rotary_base", None, 500.0, stage) for stage in (PRETRAINING, FINETUNING)],
+        ("local_window", None, 32, PRETRAINING),
+        ("pooling", "mean", "first", FINETUNING),
+    ],
 )
-def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, before, now):
+def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, before, now, stage):
     def with_model(**options):
-        model = {"model_size": "tiny", "generator_layers": None, "positions": "rotary", **options}
+        model = {"model_size": "tiny", "positions": "rotary", **stage, **options}
         return OmegaConf.merge(configuration(), {"model": model})
 
     option = name.replace("_", "-")
@@ -112,6 +120,15 @@ def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, bef
         same_run.check(with_model(**{name: now}), ["a"], saved, "save/checkpoint_last.pt")
     same_run.check(with_model(**{name: before, "dropout": 0.3}), ["a"], saved, "save/checkpoint_last.pt")
     same_run.check(with_model(**{name: now}), ["a"], saved, "elsewhere/checkpoint_last.pt")
+
+
+def test_a_generator_that_is_still_random_is_not_fine_tuned():
+    imported = {"extra_state": {"initialised": ["generator.layers.0.output.bias", "generator_head.bias"]}}
+    cfg = OmegaConf.merge(configuration(), {"model": {"network": "generator"}})
+    with pytest.raises(InputError, match=r"in/checkpoint.pt has no trained generator"):
+        same_run.check_weights(cfg, imported, "in/checkpoint.pt")
+    cfg.model.network = "discriminator"
+    same_run.check_weights(cfg, imported, "in/checkpoint.pt")
 
 
 def test_an_average_in_the_own_folder_is_not_resumed_from_the_start():

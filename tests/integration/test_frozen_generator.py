@@ -5,8 +5,12 @@ import shutil
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from omegaconf import OmegaConf
 
 import fairseq_electra
+from fairseq_electra.electra.configuration import generator_sizes
+from fairseq_electra.errors import InputError
+from fairseq_electra.models._frozen_generator import generator_options
 from tests.helpers.small_model import NET, TINY_NET
 from tests.helpers.training import assert_same_weights, refusal, train_here, weights
 
@@ -121,6 +125,27 @@ def test_the_backward_pass_of_the_generator_is_not_counted(make_task, make_model
 def test_a_generator_that_cannot_be_used_is_refused(tmp_path, data_bin, sources, options, sentence):
     given = [str(sources["electra"]) if word == "SOURCE" else word for word in options]
     assert sentence in refusal(data_bin, tmp_path / "save", *RUN, *FROZEN, *given)
+
+
+def test_a_generator_that_an_import_has_drawn_at_random_is_refused(tmp_path, data_bin, sources):
+    state = torch.load(sources["electra"], weights_only=True)
+    state["extra_state"]["initialised"] = [name for name in state["model"] if name.startswith("generator")]
+    torch.save(state, tmp_path / "imported.pt")
+    said = refusal(data_bin, tmp_path / "save", *RUN, *FROZEN, "--generator-from", tmp_path / "imported.pt")
+    assert "imported.pt has no trained generator: it was imported from a folder without one" in said
+
+
+def test_a_share_that_is_rounded_to_the_sizes_of_the_generator_is_no_other_share(sources):
+    state = torch.load(sources["electra"], weights_only=True)
+    state["cfg"] = OmegaConf.create(state["cfg"])
+    cfg = OmegaConf.merge(state["cfg"].model, {"objective": "frozen_generator"})
+    layers = generator_sizes(cfg).num_hidden_layers
+    for share in (layers / cfg.num_hidden_layers, (layers + 0.3) / cfg.num_hidden_layers):
+        cfg.generator_layers = share
+        assert generator_options(cfg, state)["generator_layers"] == layers / cfg.num_hidden_layers
+    cfg.generator_layers = (layers + 1) / cfg.num_hidden_layers
+    with pytest.raises(InputError, match=r"--generator-layers .*: the generator of --generator-from has"):
+        generator_options(cfg, state)
 
 
 def test_sizes_of_the_generator_are_in_the_checkpoint(tmp_path, data_bin, sources):

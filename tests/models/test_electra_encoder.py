@@ -293,6 +293,11 @@ def test_a_resumed_run_does_not_need_what_it_started_from(tmp_path, task_bin, ch
     (tmp_path / "source.pt").unlink()
     done = tune(task_bin, tmp_path / "save", "--finetune-from-model", source, "--max-update", "3", *scored)
     assert "Loaded checkpoint" in done.stdout + done.stderr
+    other = [*scored, "--pooling", "mean"]
+    more = ["--finetune-from-model", source, "--max-update", "4", *other]
+    done = tune(task_bin, tmp_path / "save", *more, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert "of a run with --pooling first, and this one has mean: give --pooling first to resume" in last
 
 
 @pytest.mark.long
