@@ -120,9 +120,8 @@ def source_name(path: str | Path) -> str:
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield lines with their numbers from 1; a byte order mark, which spreadsheets write, is dropped."""
-    for number, line in enumerate(read_lines(path), 1):
-        yield number, line.removeprefix("\ufeff") if number == 1 else line
+    """Return the lines with their numbers, from 1."""
+    return enumerate(read_lines(path), 1)
 
 
 def records(

@@ -1,8 +1,10 @@
 """Raw text: one paragraph or sentence per line, a blank line between documents; plain, ``.gz`` or ``.xz``."""
 
+import codecs
 import contextlib
 import errno
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -29,7 +31,7 @@ Reader = Callable[[str | Path, int], Iterator[str]]  # reads running text as rea
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    r"""Yield the lines of a text file without their line ends.
+    r"""Yield the lines of a text file without their line ends, and without a byte order mark.
 
     Only ``\n`` ends a line, so that U+0085, U+2028, form feeds and lone carriage returns do not give two
     readers different line numbers; a ``\r`` before the ``\n`` belongs to the line end.
@@ -150,14 +152,16 @@ class _Location:
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
-    """Open a file, and turn errors of reading it into an :class:`InputError`."""
+    """Open a file behind its byte order mark, and turn errors of reading it into an :class:`InputError`."""
     location, name = _Location(), "standard input" if str(path) == "-" else str(path)
     try:
         with contextlib.ExitStack() as stack:
-            raw = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
+            raw: Any = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
+            if not hasattr(raw, "peek"):  # a program may have put such a stream in place of its input
+                raw = io.BufferedReader(raw)
+                stack.callback(raw.detach)
             suffix = "" if str(path) == "-" else Path(path).suffix
-            # a stream that a program has put in place of its input may have no peek
-            head = raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
+            head = raw.peek(HEAD_BYTES)
             stream: BinaryIO = raw
             if suffix in OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
@@ -165,10 +169,12 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
                         f"{name} is not compressed as its name says; give it a name that does not end in"
                         f" {suffix}"
                     )
-                stream = stack.enter_context(OPENERS[suffix](raw))  # type: ignore[operator]
+                stream = stack.enter_context(OPENERS[suffix](raw))
                 head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
                 raise InputError(f"{name} is {other.name}, not plain text in UTF-8; {other.remedy}")
+            if head.startswith(codecs.BOM_UTF8):  # Windows writes it; to byte-level BPE it would be text
+                stream.read(len(codecs.BOM_UTF8))
             yield stream, location
     except UnicodeDecodeError as error:
         raise InputError(

@@ -242,13 +242,20 @@ def _reason(name: str, class_name: str | None, family: str) -> str:
 def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Path) -> None:
     """A table of sines that was changed would be another network."""
     for name, tensor in tensors.items():
-        if name.endswith("encoder.embed_positions.weight"):
-            expected = sines(sizes)
-            if tensor.shape != expected.shape or not torch.allclose(tensor, expected, atol=1e-6):
-                raise InputError(
-                    f"{source}: {name} is not the table of sines that rotary positions have; it cannot be"
-                    " imported"
-                )
+        if name.endswith("encoder.embed_positions.weight") and not are_sines(tensor, sizes):
+            raise InputError(
+                f"{source}: {name} is not the table of sines that rotary positions have; it cannot be"
+                " imported"
+            )
+
+
+def are_sines(table: Tensor, sizes: EncoderSizes) -> bool:
+    """Tell whether a table is that of :func:`sines`, as it is or rounded to 16 bits, as some folders are."""
+    exact = sines(sizes, torch.float64)
+    return table.shape == exact.shape and any(
+        torch.allclose(table.double(), exact.to(dtype).double(), rtol=0, atol=1e-6)
+        for dtype in (torch.float64, torch.float16, torch.bfloat16)
+    )
 
 
 def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:

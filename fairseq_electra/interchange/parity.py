@@ -21,7 +21,7 @@ from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
 from fairseq_electra.finetuning.head import TaskHead
-from fairseq_electra.hub.network_files import sines
+from fairseq_electra.hub.network_files import are_sines, sines
 from fairseq_electra.interchange.norms import round_as_folded
 from fairseq_electra.interchange.rotary_halves import rotating_in_double
 from fairseq_electra.pretraining.corpus import builtin_paragraphs
@@ -160,15 +160,15 @@ def _share(ours: Tensor, theirs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _widen_sines(theirs: Any, sizes: EncoderSizes) -> None:
-    """Replace RoFormer's float32 table of sines, of any number of rows, by one computed in float64.
+    """Replace RoFormer's rounded table of sines, of any number of rows, by one computed in float64.
 
     A table with other values stays as it is.
     """
     for name, table in theirs.named_parameters():
         if name.endswith("encoder.embed_positions.weight"):
-            exact = sines(replace(sizes, max_position_embeddings=len(table)), torch.float64)
-            if table.shape == exact.shape and torch.allclose(table, exact, rtol=0, atol=1e-6):
-                table.copy_(exact)
+            of_table = replace(sizes, max_position_embeddings=len(table))
+            if are_sines(table, of_table):
+                table.copy_(sines(of_table, torch.float64))
 
 
 def check(differences: dict[str, dict[str, float]]) -> str:

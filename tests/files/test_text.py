@@ -16,7 +16,14 @@ import pytest
 from fairseq_electra.cli import main
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.formats import other_format
-from fairseq_electra.files.text import atomic_folder, atomic_write, read_lines, read_text, read_texts
+from fairseq_electra.files.text import (
+    atomic_folder,
+    atomic_write,
+    numbered_parts,
+    read_lines,
+    read_text,
+    read_texts,
+)
 from fairseq_electra.pretraining.encode import (
     CHARACTERS_PER_BATCH,
     LINES_PER_BATCH,
@@ -121,9 +128,21 @@ def test_standard_input_is_looked_at_too(monkeypatch):
     assert list(read_texts(["-"])) == TEXT.split("\n")[:-1]
 
 
-@pytest.mark.parametrize(
-    "start", ["PK fire", "BZh5", "PAR1 is a protein", "\ufeffA mark", "Rar", "7z", "]", "", "\0", "%PD"]
-)
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.xz", "-"])
+def test_a_byte_order_mark_at_the_start_of_a_file_is_no_text(tmp_path, monkeypatch, name):
+    content, path = "\ufeffa\n\ufeffb\n\nc\n".encode(), tmp_path / name
+    if name == "-":
+        path = name
+    else:
+        write = {".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+        path.write_bytes(write(content))
+    for read in (read_lines, read_text, lambda path: [part for _, _, part in numbered_parts(path)]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))  # has no peek
+        assert list(read(path)) == ["a", "\ufeffb", "", "c"]
+        assert not sys.stdin.buffer.closed
+
+
+@pytest.mark.parametrize("start", ["PK fire", "BZh5", "PAR1 is a protein", "Rar", "7z", "]", "", "\0", "%PD"])
 def test_text_that_begins_like_another_format_is_text(tmp_path, start):
     (tmp_path / "a.txt").write_text(f"{start}\nmore\n", encoding="utf-8")
     assert list(read_lines(tmp_path / "a.txt")) == list(read_text(tmp_path / "a.txt")) == [start, "more"]

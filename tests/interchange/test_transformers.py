@@ -110,6 +110,22 @@ def test_theirs_to_fairseq_and_back_is_equal_to_the_bit(tmp_path, make_theirs, f
         }
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_folder_in_16_bits_is_imported(tmp_path, make_theirs, dtype):
+    """The table of sines is rounded there too."""
+    made = make_theirs("RoFormer")
+    for place in (".", "generator"):
+        path = made.folder / place / "model.safetensors"
+        save_file({n: t.to(dtype) for n, t in load_file(path).items()}, path, metadata={"format": "pt"})
+    assert "largest difference" in import_transformers(made.folder, tmp_path / "in" / "checkpoint.pt")[-1]
+    tensors = load_file(path)
+    table = next(tensors[name] for name in tensors if "embed_positions" in name)
+    table[3, 1] *= 1 + 2 * torch.finfo(dtype).eps  # the next number
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="is not the table of sines that rotary positions have"):
+        read_folder(made.folder)
+
+
 def test_networks_of_export_every_parameter(pretrained):
     model = pretrained(positions="learned", untie_lm_head=True, tie_embeddings="none").model
     written = 0

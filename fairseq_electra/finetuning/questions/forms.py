@@ -71,7 +71,7 @@ def _with_its_context(record: dict, place: str, faults: Faults) -> Iterator[tupl
 
 
 def _read(path: str | Path):
-    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
+    text = "\n".join(read_lines(path))
     try:
         return parsed(text)
     except json.JSONDecodeError as error:

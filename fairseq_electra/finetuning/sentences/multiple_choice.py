@@ -75,7 +75,7 @@ def read_race(folder: str | Path) -> dict[str, list[Example]]:
 
 
 def _race_file(path: Path, labelled: bool) -> list[Example]:
-    text = "\n".join(read_lines(path)).removeprefix("\ufeff")
+    text = "\n".join(read_lines(path))
     try:
         record = parsed(text)
         passage, questions, options = (record[key] for key in ("article", "questions", "options"))
