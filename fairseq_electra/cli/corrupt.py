@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> None:
 
     prefix = Path(args.data) / args.split
     if Path(args.checkpoint).suffix == REPLACEMENTS:
-        corpus = open_binarized(prefix, len(load_dictionary(args.data)))
-        corruption = load_replacements(Path(args.checkpoint), corpus)
+        vocabulary_size = len(load_dictionary(args.data))
+        corpus = open_binarized(prefix, vocabulary_size)
+        corruption = load_replacements(Path(args.checkpoint), corpus, vocabulary_size)
     else:
         corpus, corruption = corrupted_by_checkpoint(str(find_checkpoint(args.checkpoint)), args.data, prefix)
     path = save_corruption(prefix, corpus, *corruption)

@@ -215,6 +215,8 @@ def read_plan(path: Path) -> Plan:
     """
     try:
         given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except RecursionError as error:
+        raise InputError(f"cannot read the plan {path}: an entry of it contains itself") from error
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"cannot read the plan {path}: {' '.join(str(error).split())}") from error
     if not isinstance(given, dict):
@@ -334,7 +336,7 @@ def _text(name: str, value: Any, path: Path) -> str:
 def _number(name: str, value: Any, path: Path) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 < number < math.inf:
         raise InputError(f"{path}: {name} is a number above 0, got {value!r}")
@@ -346,6 +348,13 @@ def _whole(name: str, value: Any, path: Path) -> int:
     if number != int(number):
         raise InputError(f"{path}: {name} is a whole number, got {value!r}")
     return int(number)
+
+
+def _seed(name: str, value: Any, path: Path) -> int:
+    seed = _whole(name, value, path)
+    if seed >= 1 << 32:  # numpy's limit
+        raise InputError(f"{path}: {name} are whole numbers below 2^32, got {value!r}")
+    return seed
 
 
 def _positive(name: str, value: Any, path: Path) -> int:
@@ -435,8 +444,8 @@ _READERS: dict[str, Callable[[str, Any, Path], Any]] = {
     "compared_with": _names_of,
     "budgets": partial(_several, read=_number),
     "only": partial(_several_of, read=_number),
-    "seeds": partial(_several, read=_whole),
-    "seeds_of": partial(_several_of, read=_whole),
+    "seeds": partial(_several, read=_seed),
+    "seeds_of": partial(_several_of, read=_seed),
     "rates": partial(_several, read=_number),
     "rates_of": partial(_several_of, read=_number),
     "rates_at": _number,

@@ -50,6 +50,13 @@ class Tuner:
         tasks = {folder: trainable(folder) for folder in (*self.plan.tasks, *self.plan.finetuning_rates_on)}
         for task in tasks.values():
             check_arguments(settings.run(net, task, None, 1), output)
+        for folders in (self.plan.tasks, self.plan.finetuning_rates_on):
+            names = [tasks[folder].info.name for folder in folders]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise InputError(
+                    f"two folders were prepared as the task {twice}, and would share one place;"
+                    " prepare one of them under another name"
+                )
         reported = {tasks[folder].sha256 for folder in self.plan.tasks}
         for folder in self.plan.finetuning_rates_on:
             if tasks[folder].sha256 in reported:

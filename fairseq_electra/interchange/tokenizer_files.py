@@ -132,6 +132,10 @@ def read_max_length(folder: Path, positions: int) -> int:
     Raises:
         InputError: it is no number, or too small for a row.
     """
+    if positions < SHORTEST_ROW:
+        raise InputError(
+            f"{folder} has max_position_embeddings {positions}; rows of text need {SHORTEST_ROW} or more"
+        )
     limits: list[int | float] = [positions]
     for name, key in (("tokenizer_config.json", "model_max_length"), (SETTINGS_FILE, "max_seq_length")):
         limit = read_json(folder / name).get(key)

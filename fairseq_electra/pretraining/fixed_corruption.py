@@ -126,8 +126,13 @@ def save_replacements(path: Path, corpus: Binarized, corruption: Corruption) -> 
         )
 
 
-def load_replacements(path: Path, corpus: Binarized) -> Corruption:
+def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Corruption:
     """Corrupt a text as a file of :func:`save_replacements` says.
+
+    Args:
+        path: the file.
+        corpus: the text.
+        vocabulary_size: ids are smaller.
 
     Raises:
         InputError: the file is damaged, or belongs to another text.
@@ -147,8 +152,22 @@ def load_replacements(path: Path, corpus: Binarized) -> Corruption:
             f"{path} belongs to another text; encode the text it was made for, with the same vocabulary"
         )
     corrupted = corpus.ids.copy()
+    if not (
+        places.shape == replacements.shape
+        and _within(places, len(corrupted))
+        and _within(replacements, vocabulary_size)
+    ):
+        raise InputError(
+            f"{path} is damaged: it has other places or ids than the text and its vocabulary of"
+            f" {vocabulary_size:,}; make it again"
+        )
     corrupted[places] = replacements
     return Corruption(corrupted, generator)
+
+
+def _within(numbers: np.ndarray, end: int) -> bool:
+    """Tell whether whole numbers are from 0 to below ``end``."""
+    return numbers.dtype.kind in "iu" and bool(((numbers >= 0) & (numbers < end)).all())
 
 
 def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:

@@ -177,6 +177,9 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
         ),
         ({"finetuning_options_of": "--pooling mean"}, "finetuning_options_of has lines NAME: OPTIONS"),
         ({"arch": "[}"}, "cannot read the plan"),
+        ({"objectives": "&a {b: *a}"}, "an entry of it contains itself"),
+        ({"seeds": "[4294967296]"}, "seeds are whole numbers below 2^32, got 4294967296"),
+        ({"decay": f"1{'0' * 400}"}, "decay is a number above 0, got 1000"),
     ],
 )
 def test_read_plan_refuses_what_makes_no_sense(tmp_path, changes, sentence):

@@ -1,6 +1,7 @@
 """Rates of fine-tuning, from the runs that choose them to the cells that use them."""
 
 import json
+import shutil
 
 import pytest
 
@@ -38,6 +39,11 @@ def test_rates_of_fine_tuning_are_chosen_on_held_out_training_examples(
     same = read_plan(small(**plan_of | {"finetuning_rates_on": f"[{task}]"}))
     with pytest.raises(InputError, match="has the examples that scores are reported on; prepare the task"):
         Maker(same, out, on_cpu=True).tuner.check("electra", out)
+    copied = shutil.copytree(task, tmp_path / "copied")
+    without = {name: value for name, value in plan_of.items() if not name.startswith("finetuning_rates")}
+    two = read_plan(small(**without | {"tasks": f"[{task}, {copied}]"}))
+    with pytest.raises(InputError, match=f"two folders were prepared as the task {NUMBERS}"):
+        Maker(two, out, on_cpu=True).tuner.check("electra", out)
     path = small(**plan_of)
     done = electra_process("compare", path, "--output", out, "--cpu", timeout=900)
     scores = maker.read(tuning)["choice"][NUMBERS]

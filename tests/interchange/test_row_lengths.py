@@ -241,6 +241,11 @@ def test_read_max_length_refuses_what_is_no_length(tmp_path, length):
         read_max_length(tmp_path, 96)
 
 
+def test_positions_for_no_row_of_text_are_refused(tmp_path):
+    with pytest.raises(InputError, match="has max_position_embeddings 5; rows of text need 8 or more"):
+        read_max_length(tmp_path, 5)
+
+
 @pytest.mark.parametrize("settings", [5, {"stride": 0}, {"max_question": "many"}])
 def test_damaged_settings_of_an_export_are_refused(tmp_path, tuned, settings):
     export_transformers(tuned(ANSWERING), tmp_path / "out")

@@ -86,7 +86,7 @@ def test_replacements_corrupt_the_same_text_again_and_no_other(tmp_path):
     corruption = Corruption(corrupt_by_frequency(ids, FIRST, MASK), "a generator")
     path = tmp_path / "judge.npz"
     save_replacements(path, corpus, corruption)
-    found = load_replacements(path, corpus)
+    found = load_replacements(path, corpus, 1000)
     assert (found.ids == corruption.ids).all() and found.ids.dtype == ids.dtype
     assert found.generator == "a generator"
     with np.load(path) as file:  # nothing of the text is in it
@@ -94,11 +94,24 @@ def test_replacements_corrupt_the_same_text_again_and_no_other(tmp_path):
     one = save_corruption(tmp_path / "a", corpus, *corruption).read_bytes()
     assert save_corruption(tmp_path / "b", corpus, *found).read_bytes() == one
     with pytest.raises(InputError, match="belongs to another text"):
-        load_replacements(path, Binarized(ids[::-1].copy(), np.array([2000])))
+        load_replacements(path, Binarized(ids[::-1].copy(), np.array([2000])), 1000)
+    with np.load(path) as file:
+        saved = dict(file)
+    gaps, replacements = saved["gaps"].astype(np.int64), saved["replacements"].astype(np.int64)
+    for wrong in (
+        {"replacements": replacements[1:]},
+        {"replacements": np.where(replacements == replacements[0], 1000, replacements)},
+        {"replacements": -replacements},
+        {"gaps": np.append(gaps[:-1], 2000)},
+        {"gaps": np.append(-gaps[:1], gaps[1:])},
+    ):
+        np.savez(tmp_path / "wrong.npz", **{**saved, **wrong})
+        with pytest.raises(InputError, match=r"wrong.npz is damaged: it has other places or ids"):
+            load_replacements(tmp_path / "wrong.npz", corpus, 1000)
     for damaged in (path.read_bytes()[:200], one):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="is no file of replacements, or is damaged"):
-            load_replacements(path, corpus)
+            load_replacements(path, corpus, 1000)
 
 
 def test_a_saved_corruption_comes_back_and_one_of_another_text_is_refused(tmp_path):
@@ -125,7 +138,7 @@ def test_a_file_with_one_wrong_byte_is_refused_or_says_the_same(tmp_path, kind):
         load = partial(load_corruption, tmp_path / "valid", corpus)
     else:
         path = tmp_path / "judge.npz"
-        load = partial(load_replacements, path, corpus)
+        load = partial(load_replacements, path, corpus, 1000)
         save_replacements(path, corpus, corruption)
     whole, refused = path.read_bytes(), 0
     for place in range(0, len(whole), 7):

@@ -92,6 +92,11 @@ def test_a_template_that_is_no_text_is_not_said_to_have_braces(tmp_path):
     assert "braces" not in str(refused.value)
 
 
+def test_a_template_that_contains_itself_is_refused(tmp_path):
+    with pytest.raises(InputError, match="an entry of it contains itself"):
+        template_of(SINGLE, written(tmp_path, "template: &a {b: *a}"))
+
+
 def test_template_of_refuses_tasks_without_a_template_or_without_classes():
     with pytest.raises(InputError, match="no template for the task 'pairs', only for CoLA, MNLI"):
         template_of(PAIR)
