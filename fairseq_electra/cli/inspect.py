@@ -99,9 +99,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def load_pretrained(checkpoint: str, data: str):
-    """Load a pre-training checkpoint for a data folder; returns the model in evaluation mode and its task."""
+    """Load a pre-training checkpoint for a data folder; returns the model in evaluation mode and its task.
+
+    Raises:
+        InputError: there is none, or its generator is still random.
+    """
     from fairseq import checkpoint_utils
 
+    from fairseq_electra.electra.state import check_trained
     from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
     checkpoint = str(find_checkpoint(checkpoint))
@@ -109,11 +114,13 @@ def load_pretrained(checkpoint: str, data: str):
         raise InputError(
             f"no such checkpoint: {checkpoint}; fairseq-train writes checkpoint_last.pt into its --save-dir"
         )
-    options = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)["cfg"].task
+    state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
+    options = state["cfg"].task
     if options._name != "electra_pretraining":
         raise InputError(
             f"{checkpoint} was trained for {options._name}; inspect shows checkpoints of electra_pretraining"
         )
+    check_trained(state, "generator", checkpoint)
     overrides: dict = {"data": data, **ON_A_CPU}
     if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
         overrides |= {"languages": None, "sampling_alpha": None}

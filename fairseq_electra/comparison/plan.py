@@ -216,7 +216,7 @@ def read_plan(path: Path) -> Plan:
     try:
         given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except RecursionError as error:
-        raise InputError(f"cannot read the plan {path}: an entry of it contains itself") from error
+        raise InputError(f"cannot read the plan {path}: entries are in each other without end") from error
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"cannot read the plan {path}: {' '.join(str(error).split())}") from error
     if not isinstance(given, dict):

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.fast.dropout import Dropout
 from fairseq_electra.electra.norms import norm_of
 from fairseq_electra.electra.packed import PackedDocuments
@@ -11,6 +12,20 @@ from fairseq_electra.electra.sizes import NUM_SEGMENTS, EncoderSizes
 
 # in checkpoints of both networks, the difference of DisentangledTokens
 DIFFERENCE = "embeddings.tokens.difference.weight"
+
+
+class Embedding(nn.Embedding):
+    """A table whose gradients are summed in float32 where its weights have 16 bits, on a CPU too.
+
+    There PyTorch sums them in 16 bits: of a token that occurs often, most of the gradient is lost.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Look ids up. Shapes: (...,) -> (..., E)."""
+        exact = loss_dtype(self.weight.dtype)
+        if self.weight.device.type != "cpu" or self.weight.dtype == exact:
+            return super().forward(input)
+        return F.embedding(input, self.weight.to(exact), self.padding_idx).to(self.weight.dtype)
 
 
 class DisentangledTokens(nn.Module):
@@ -31,7 +46,7 @@ class DisentangledTokens(nn.Module):
     def __init__(self, generator_tokens: nn.Embedding):
         super().__init__()
         num_tokens, size = generator_tokens.weight.shape
-        self.difference = nn.Embedding(num_tokens, size, padding_idx=generator_tokens.padding_idx)
+        self.difference = Embedding(num_tokens, size, padding_idx=generator_tokens.padding_idx)
         self._generator_tokens = (generator_tokens,)  # in a tuple, so that it is no module of this one
 
     @property
@@ -74,12 +89,10 @@ class Embeddings(nn.Module):
         super().__init__()
         self.tokens: nn.Embedding | DisentangledTokens | None = None
         if num_tokens:
-            self.tokens = nn.Embedding(num_tokens, sizes.embedding_size, padding_idx=pad)
-        self.segments = None if sizes.no_segments else nn.Embedding(NUM_SEGMENTS, sizes.embedding_size)
+            self.tokens = Embedding(num_tokens, sizes.embedding_size, padding_idx=pad)
+        self.segments = None if sizes.no_segments else Embedding(NUM_SEGMENTS, sizes.embedding_size)
         learned = sizes.positions == "learned"
-        self.positions = (
-            nn.Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
-        )
+        self.positions = Embedding(sizes.max_position_embeddings, sizes.embedding_size) if learned else None
         self.layer_norm = norm_of(sizes, sizes.embedding_size)
         self.dropout = Dropout(sizes.dropout_elsewhere)
 

@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import errno
 import gzip
-import io
 import lzma
 import os
 import shutil
@@ -21,6 +20,7 @@ from fairseq_electra.files.formats import HEAD_BYTES, other_format
 from fairseq_electra.files.partial import create_partial, remove_abandoned, sync, sync_name
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_MARK = codecs.BOM_UTF8  # Windows writes it in front of text, and byte-level BPE would read it
 _STARTS = {".gz": (b"\x1f\x8b",), ".xz": (b"\xfd7zXZ\x00", b"]\x00\x00")}  # lzma.open reads both
 _INVISIBLE = ("Cc", "Cf", "Co")  # categories of characters that BERT's normalizer leaves out
 _BLANKS = (b" ", b"\t", "\u3000".encode())
@@ -46,7 +46,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     with _opened(path) as (stream, location):
         for line in stream:
             location.line += 1
-            yield _decoded(line)
+            yield _decoded(line.removeprefix(_MARK) if location.line == 1 else line)
 
 
 def check_reads_twice(path: str | Path) -> None:
@@ -111,6 +111,8 @@ def read_parts(stream: BinaryIO, max_bytes: int, location: "_Location | None" = 
     location = location or _Location()
     while line := stream.readline(max_bytes):
         location.line, location.column = location.line + 1, 0
+        if location.line == 1 and line.startswith(_MARK):
+            line = line.removeprefix(_MARK) + (b"" if line.endswith(b"\n") else stream.readline(len(_MARK)))
         if len(line) < max_bytes or line.endswith(b"\n"):
             yield _decoded(line)
         else:
@@ -152,16 +154,14 @@ class _Location:
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
-    """Open a file behind its byte order mark, and turn errors of reading it into an :class:`InputError`."""
+    """Open a file, and turn errors of reading it into an :class:`InputError`."""
     location, name = _Location(), "standard input" if str(path) == "-" else str(path)
     try:
         with contextlib.ExitStack() as stack:
-            raw: Any = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
-            if not hasattr(raw, "peek"):  # a program may have put such a stream in place of its input
-                raw = io.BufferedReader(raw)
-                stack.callback(raw.detach)
+            raw = sys.stdin.buffer if str(path) == "-" else stack.enter_context(open(path, "rb"))
             suffix = "" if str(path) == "-" else Path(path).suffix
-            head = raw.peek(HEAD_BYTES)
+            # a stream that a program has put in place of its input may have no peek
+            head = raw.peek(HEAD_BYTES) if hasattr(raw, "peek") else b""
             stream: BinaryIO = raw
             if suffix in OPENERS:
                 if head and not head.startswith(_STARTS[suffix]):
@@ -169,12 +169,10 @@ def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, _Location]]:
                         f"{name} is not compressed as its name says; give it a name that does not end in"
                         f" {suffix}"
                     )
-                stream = stack.enter_context(OPENERS[suffix](raw))
+                stream = stack.enter_context(OPENERS[suffix](raw))  # type: ignore[operator]
                 head = stream.peek(HEAD_BYTES)  # type: ignore[attr-defined]
             if other := other_format(head):
                 raise InputError(f"{name} is {other.name}, not plain text in UTF-8; {other.remedy}")
-            if head.startswith(codecs.BOM_UTF8):  # Windows writes it; to byte-level BPE it would be text
-                stream.read(len(codecs.BOM_UTF8))
             yield stream, location
     except UnicodeDecodeError as error:
         raise InputError(

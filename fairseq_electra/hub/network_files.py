@@ -251,11 +251,11 @@ def _check_computed(tensors: dict[str, Tensor], sizes: EncoderSizes, source: Pat
 
 def are_sines(table: Tensor, sizes: EncoderSizes) -> bool:
     """Tell whether a table is that of :func:`sines`, as it is or rounded to 16 bits, as some folders are."""
-    exact = sines(sizes, torch.float64)
-    return table.shape == exact.shape and any(
-        torch.allclose(table.double(), exact.to(dtype).double(), rtol=0, atol=1e-6)
-        for dtype in (torch.float64, torch.float16, torch.bfloat16)
-    )
+    exact, tolerance = sines(sizes, torch.float64), 1e-5
+    for dtype in (torch.float16, torch.bfloat16):
+        if torch.equal(table, table.to(dtype).to(table.dtype)):  # else more would be taken for rounding
+            tolerance = torch.finfo(dtype).eps
+    return table.shape == exact.shape and torch.allclose(table.double(), exact, rtol=tolerance, atol=1e-6)
 
 
 def sines(sizes: EncoderSizes, dtype: torch.dtype = torch.float32) -> Tensor:

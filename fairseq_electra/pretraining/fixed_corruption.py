@@ -139,7 +139,7 @@ def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Co
     """
     try:
         with np.load(path) as saved:
-            places, replacements = np.cumsum(saved["gaps"], dtype=np.int64), saved["replacements"]
+            gaps, replacements = saved["gaps"], saved["replacements"]
             about = json.loads(str(saved["about"]))
         generator, text = str(about["generator"]), str(about["text"])
     except UNREADABLE as error:
@@ -152,9 +152,12 @@ def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Co
             f"{path} belongs to another text; encode the text it was made for, with the same vocabulary"
         )
     corrupted = corpus.ids.copy()
+    places = np.cumsum(gaps, dtype=np.int64)
     if not (
-        places.shape == replacements.shape
-        and _within(places, len(corrupted))
+        gaps.shape == replacements.shape
+        and _within(gaps, len(corrupted))
+        and (gaps[1:] > 0).all()
+        and (places < len(corrupted)).all()
         and _within(replacements, vocabulary_size)
     ):
         raise InputError(

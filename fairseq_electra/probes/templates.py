@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         given: Any = OmegaConf.to_container(OmegaConf.load(path))
     except RecursionError as error:
-        raise InputError(f"cannot read the template {path}: an entry of it contains itself") from error
+        raise InputError(f"cannot read the template {path}: entries are in each other without end") from error
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         hint = "" if isinstance(error, OSError | UnicodeDecodeError) else "; texts with braces need quotes"
         raise InputError(f"cannot read the template {path}: {' '.join(str(error).split())}{hint}") from error

@@ -177,7 +177,7 @@ def test_a_task_and_a_budget_may_have_numbers_of_their_own(tmp_path):
         ),
         ({"finetuning_options_of": "--pooling mean"}, "finetuning_options_of has lines NAME: OPTIONS"),
         ({"arch": "[}"}, "cannot read the plan"),
-        ({"objectives": "&a {b: *a}"}, "an entry of it contains itself"),
+        ({"objectives": "&a {b: *a}"}, "entries are in each other without end"),
         ({"seeds": "[4294967296]"}, "seeds are whole numbers below 2^32, got 4294967296"),
         ({"decay": f"1{'0' * 400}"}, "decay is a number above 0, got 1000"),
     ],

@@ -1,9 +1,12 @@
 """Each --norm against its formula, and against the kind that it can be turned into."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
 from fairseq_electra.electra.initialization import initialize, shrink_sublayers
 from fairseq_electra.electra.norms import norm_of
@@ -103,6 +106,20 @@ def test_a_kind_that_does_not_exist_is_refused():
         EncoderSizes(8, 16, 32, 1, 2, norm="sandwich")
 
 
+def test_gradients_of_embeddings_in_16_bits_are_those_of_float32_for_tokens_that_occur_often():
+    torch.manual_seed(1)
+    exact = Embeddings(EncoderSizes(16, 16, 32, 1, 2, positions="learned", dropout=0.0), 6, pad=1)
+    narrow = copy.deepcopy(exact).bfloat16()
+    exact.load_state_dict(narrow.state_dict())
+    tokens, segments = torch.randint(2, 6, (64, 64)), torch.randint(2, (64, 64))
+    gradient = (torch.randn(64, 64, 16) + torch.randn(16)).bfloat16()
+    exact(tokens, segments).backward(gradient.float())
+    narrow(tokens, segments).backward(gradient)
+    for name, parameter in narrow.named_parameters():
+        expected = exact.get_parameter(name).grad
+        assert (parameter.grad.float() - expected).norm() < 0.02 * expected.norm(), name
+
+
 @pytest.mark.parametrize("kind", NORM_KINDS)
 def test_gradients_in_bfloat16_are_those_of_float32_over_many_tokens(kind):
     sizes = EncoderSizes(8, 16, 32, 1, 2, norm_kind=kind)
@@ -115,5 +132,11 @@ def test_gradients_in_bfloat16_are_those_of_float32_over_many_tokens(kind):
         result = narrow(values)
     result.backward(gradient)
     assert result.dtype == torch.bfloat16
+    of_weights_in_16_bits = norm_of(sizes, 16).bfloat16()
+    of_weights_in_16_bits(values).backward(gradient)
+    for name, parameter in of_weights_in_16_bits.named_parameters():
+        torch.testing.assert_close(
+            parameter.grad.float(), exact.get_parameter(name).grad, rtol=1e-2, atol=1e-3
+        )
     for name, parameter in narrow.named_parameters():
         torch.testing.assert_close(parameter.grad, exact.get_parameter(name).grad, rtol=1e-5, atol=1e-3)

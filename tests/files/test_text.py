@@ -139,7 +139,13 @@ def test_a_byte_order_mark_at_the_start_of_a_file_is_no_text(tmp_path, monkeypat
     for read in (read_lines, read_text, lambda path: [part for _, _, part in numbered_parts(path)]):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))  # has no peek
         assert list(read(path)) == ["a", "\ufeffb", "", "c"]
-        assert not sys.stdin.buffer.closed
+
+
+def test_a_line_behind_a_byte_order_mark_is_cut_as_it_would_be_without(tmp_path):
+    for text in ("a" * 50 + "\nb\n", "a" * 7 + "\nb", "a" * 8 + "\n", "a" * 8, "é" * 9, "a"):
+        (tmp_path / "with").write_text("\ufeff" + text, encoding="utf-8")
+        (tmp_path / "without").write_text(text, encoding="utf-8")
+        assert list(read_text(tmp_path / "with", 8)) == list(read_text(tmp_path / "without", 8))
 
 
 @pytest.mark.parametrize("start", ["PK fire", "BZh5", "PAR1 is a protein", "Rar", "7z", "]", "", "\0", "%PD"])

@@ -8,6 +8,7 @@ from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
 import fairseq_electra
+from fairseq_electra.cli.inspect import load_pretrained
 from fairseq_electra.electra.configuration import generator_sizes
 from fairseq_electra.errors import InputError
 from fairseq_electra.models._frozen_generator import generator_options
@@ -133,6 +134,9 @@ def test_a_generator_that_an_import_has_drawn_at_random_is_refused(tmp_path, dat
     torch.save(state, tmp_path / "imported.pt")
     said = refusal(data_bin, tmp_path / "save", *RUN, *FROZEN, "--generator-from", tmp_path / "imported.pt")
     assert "imported.pt has no trained generator: it was imported from a folder without one" in said
+    # so do inspect and corrupt
+    with pytest.raises(InputError, match=r"imported.pt has no trained generator"):
+        load_pretrained(str(tmp_path / "imported.pt"), str(data_bin))
 
 
 def test_a_share_that_is_rounded_to_the_sizes_of_the_generator_is_no_other_share(sources):

@@ -204,6 +204,15 @@ def test_refusals(tmp_path, task_bin, more, message):
     assert done.returncode != 0 and message in done.stderr.splitlines()[-1]
 
 
+def test_a_generator_that_an_import_has_drawn_at_random_is_refused(tmp_path, task_bin, checkpoint):
+    state = torch.load(checkpoint, weights_only=True)
+    state["extra_state"]["initialised"] = [name for name in state["model"] if name.startswith("generator")]
+    torch.save(state, tmp_path / "imported.pt")
+    start = ["--finetune-from-model", tmp_path / "imported.pt", "--save-dir", tmp_path / "save"]
+    said = refusal_here([*arguments(task_bin, tmp_path / "save", *start, "--network", "generator")])
+    assert "imported.pt has no trained generator: it was imported from a folder without one" in said
+
+
 def test_a_folder_of_pretraining_is_not_fine_tuned_in(task_bin, checkpoint):
     before = checkpoint.read_bytes()
     said = refusal_here(

@@ -103,6 +103,8 @@ def test_replacements_corrupt_the_same_text_again_and_no_other(tmp_path):
         {"replacements": np.where(replacements == replacements[0], 1000, replacements)},
         {"replacements": -replacements},
         {"gaps": np.append(gaps[:-1], 2000)},
+        {"gaps": np.append(gaps[:-1], 0)},
+        {"gaps": gaps + 0.5},
         {"gaps": np.append(-gaps[:1], gaps[1:])},
     ):
         np.savez(tmp_path / "wrong.npz", **{**saved, **wrong})

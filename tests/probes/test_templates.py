@@ -93,7 +93,7 @@ def test_a_template_that_is_no_text_is_not_said_to_have_braces(tmp_path):
 
 
 def test_a_template_that_contains_itself_is_refused(tmp_path):
-    with pytest.raises(InputError, match="an entry of it contains itself"):
+    with pytest.raises(InputError, match="entries are in each other without end"):
         template_of(SINGLE, written(tmp_path, "template: &a {b: *a}"))
 
 
