@@ -54,6 +54,7 @@ MISTAKES = (
         "more, or "
         "prepare the data with --max-positions {1}",
     ),
+    Mistake("Seed must be between 0 and 2", "--seed is a whole number from 0 to 2^32 - 1; give such a one"),
     Mistake(
         "The dataset is empty",
         "no row is left: all are longer than --max-positions or --max-tokens allow; allow more, or prepare"

@@ -98,6 +98,7 @@ def line(data, save_dir="unused", **changes) -> list[str]:
             {"lr_scheduler": "cosine", "max_update": None},
             "Either --max_update or --lr-period-updates must be set",
         ),
+        ({"seed": "4294967296"}, "--seed is a whole number from 0 to 2^32 - 1; give such a one"),
         ({"mask_prb": "0.2"}, "--mask-prb is not an option here; did you mean --mask-prob?"),
         ({"zzzz": "0.2"}, "--zzzz is not an option here; see --help"),
         ({"log_file": "absent/train.log"}, "--log-file absent/train.log: there is no folder absent; make it"),
