@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fairseq_electra.electra.configuration import objective_of
 from fairseq_electra.electra.objectives import OBJECTIVES
+from fairseq_electra.electra.state import check_trained
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.hub.load import Pretrained, load_checkpoint
@@ -27,13 +28,8 @@ def load_source(checkpoint: str | Path, vocabulary: str | Path | None) -> Pretra
             f"{checkpoint} was fine-tuned and has no generator, which pre-training needs; give the"
             " pre-training checkpoint that it started from"
         )
-    random = {name.split(".")[0] for name in source.initialised}
-    missing = [name for name in NETWORKS if name in random]
-    if missing:
-        raise InputError(
-            f"{checkpoint} has no trained {missing[0]}: it was imported from a folder without one, so its"
-            f" weights are random; import it again, with the folder of its {missing[0]}"
-        )
+    for network in NETWORKS:
+        check_trained(source.initialised, f"{network}.", checkpoint)
     return source
 
 

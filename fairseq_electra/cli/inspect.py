@@ -106,7 +106,7 @@ def load_pretrained(checkpoint: str, data: str):
     """
     from fairseq import checkpoint_utils
 
-    from fairseq_electra.electra.state import check_trained
+    from fairseq_electra.electra.state import check_trained, drawn_in
     from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
     checkpoint = str(find_checkpoint(checkpoint))
@@ -120,7 +120,7 @@ def load_pretrained(checkpoint: str, data: str):
         raise InputError(
             f"{checkpoint} was trained for {options._name}; inspect shows checkpoints of electra_pretraining"
         )
-    check_trained(state, "generator", checkpoint)
+    check_trained(drawn_in(state), "generator", checkpoint)
     overrides: dict = {"data": data, **ON_A_CPU}
     if (Path(data) / DICTIONARY_FILE).is_file():  # the folder of one language, or other text
         overrides |= {"languages": None, "sampling_alpha": None}

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.electra.configuration import function_of, objective_of
-from fairseq_electra.electra.state import check_trained
+from fairseq_electra.electra.state import check_trained, drawn_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
@@ -128,10 +128,11 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
 def check_weights(cfg, state: dict, path: str) -> None:
     """Refuse to fine-tune a generator that an import has drawn at random.
 
-    Arguments as of :func:`check`.
+    Args:
+        cfg, state, path: As of :func:`check`.
     """
     if str(_model(cfg).get("network")) == "generator":
-        check_trained(state, "generator", path)
+        check_trained(drawn_in(state), "generator", path)
 
 
 def has_other_vocabulary(data: str, state: dict, languages: str | None = None) -> bool:

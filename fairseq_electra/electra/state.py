@@ -1,5 +1,8 @@
 """Checks of a checkpoint's tensors before a model loads them."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -32,19 +35,29 @@ def check_dictionary(state_dict: dict, version: Tensor) -> None:
         )
 
 
-def check_trained(state: dict, part: str, source: str) -> None:
+def drawn_in(state: dict) -> list[str]:
+    """Return the names of a checkpoint's tensors that are as an import has drawn them at random."""
+    return list((state.get("extra_state") or {}).get(INITIALISED, ()))
+
+
+def is_random(part: str, drawn: Iterable[str]) -> bool:
+    """Tell whether a part, the start of its tensors' names, has some among those of :func:`drawn_in`."""
+    return any(name.startswith(part) for name in drawn)
+
+
+def check_trained(drawn: Iterable[str], part: str, source: str | Path) -> None:
     """Refuse a checkpoint of which a part is still random.
 
     Args:
-        state: all of the checkpoint.
+        drawn: as of :func:`drawn_in`.
         part: start of the names of the part's tensors.
         source: option and path of the checkpoint, for the message.
     """
-    drawn = (state.get("extra_state") or {}).get(INITIALISED, ())
-    if any(name.startswith(part) for name in drawn):
+    if is_random(part, drawn):
+        what = part.rstrip(".")
         raise InputError(
-            f"{source} has no trained {part}: it was imported from a folder without one, so its weights are"
-            f" random; import it again, with the folder of its {part}, or train it first"
+            f"{source} has no trained {what}: it was imported from a folder without one, so its weights are"
+            f" random; import it again, with the folder of its {what}, or train it first"
         )
 
 

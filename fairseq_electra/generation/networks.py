@@ -9,6 +9,7 @@ from torch import Tensor
 from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.model import Discriminator, Generator
+from fairseq_electra.electra.state import is_random
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.hub.interface import ElectraHubInterface
@@ -96,7 +97,7 @@ def _generator_of(model: ElectraHubInterface) -> Generator:
             "the checkpoint has no generator, as it was trained with --objective unigram, uniform or"
             " electric; give one that was trained with --objective electra or mlm"
         )
-    if any(name.startswith("generator") for name in model.initialised):
+    if is_random("generator", model.initialised):
         raise InputError(
             "the folder of transformers has no generator, or one without its head; name the generator's"
             " folder, or give the run's own checkpoint"
@@ -109,7 +110,7 @@ def _discriminator_of(critic: ElectraHubInterface) -> Discriminator:
     if (
         not isinstance(net, Discriminator)
         or isinstance(net, Electric)
-        or any(name.startswith("discriminator_head") for name in critic.initialised)
+        or is_random("discriminator_head", critic.initialised)
     ):
         raise InputError(
             "--critic and --candidates need a discriminator that tells replaced tokens, and this checkpoint"

@@ -17,6 +17,7 @@ from fairseq_electra.electra.fast.cross_entropy import probabilities
 from fairseq_electra.electra.masking import Masking
 from fairseq_electra.electra.model import Discriminator, Generator, MaskedLanguageModel
 from fairseq_electra.electra.sampling import corrupt, sample_tokens, sampling_probabilities
+from fairseq_electra.electra.state import is_random
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, segments_of
 from fairseq_electra.finetuning.kinds import KINDS
@@ -440,7 +441,7 @@ class ElectraHubInterface(nn.Module):
 
     def _check_trained(self, method: str, part: str) -> None:
         """Refuse a part of the model that was drawn at random, as the folder it comes from lacks it."""
-        if any(name.startswith(part) for name in self.initialised):
+        if is_random(part, self.initialised):
             raise InputError(
                 f"{method} needs the {part.replace('_', ' ')}, which the folder of transformers does not"
                 " hold: it is random before it is trained; go on with pre-training, or load the net's own"

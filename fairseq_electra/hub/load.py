@@ -12,7 +12,7 @@ from torch import Tensor
 from fairseq_electra.checkpoints import find_checkpoint, read_checkpoint
 from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.model import Discriminator, Generator
-from fairseq_electra.electra.state import INITIALISED, check_dictionary, check_tensors, version_of
+from fairseq_electra.electra.state import check_dictionary, check_tensors, drawn_in, version_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TASK_FILE, TUNED_FOR, TaskInfo, task_info, tuned_for
@@ -163,7 +163,7 @@ def load_checkpoint(path: str | Path, vocabulary: str | Path | None = None) -> P
     history = state.get("optimizer_history") or [{}]
     infos = [task for _, task in known if labels and task]
     updates = int(history[-1].get("num_updates", 0))
-    initialised = list(extra.get(INITIALISED, ()))  # which training takes away
+    initialised = drawn_in(state)  # which training takes away
     threshold = (state.get("task_state") or {}).get("threshold")
     info = infos[0] if infos else None
     return Pretrained(

@@ -253,7 +253,7 @@ def are_sines(table: Tensor, sizes: EncoderSizes) -> bool:
     """Tell whether a table is that of :func:`sines`, as it is or rounded to 16 bits, as some folders are."""
     exact, tolerance = sines(sizes, torch.float64), 1e-5
     for dtype in (torch.float16, torch.bfloat16):
-        if torch.equal(table, table.to(dtype).to(table.dtype)):  # else more would be taken for rounding
+        if torch.equal(table, table.to(dtype).to(table.dtype)):  # so it may have been rounded to it
             tolerance = torch.finfo(dtype).eps
     return table.shape == exact.shape and torch.allclose(table.double(), exact, rtol=tolerance, atol=1e-6)
 

@@ -11,6 +11,7 @@ from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import EncoderLayer
 from fairseq_electra.electra.model import Discriminator, Generator
 from fairseq_electra.electra.sizes import EncoderSizes
+from fairseq_electra.electra.state import is_random
 from fairseq_electra.errors import InputError
 from fairseq_electra.files.text import atomic_folder
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads
@@ -152,7 +153,7 @@ def networks_of(pretrained: Pretrained) -> list[Export]:
     untrained = {part: UNTRAINED.format(part.replace("_", " ")) for part in parts}
     if isinstance(model, Discriminator):
         networks.append(_discriminator(model, state, pretrained.max_length, untrained))
-    if isinstance(model, Generator) and not any(part.startswith(GENERATOR) for part in untrained):
+    if isinstance(model, Generator) and not is_random(GENERATOR, untrained):
         generator = _generator(model, state, pretrained.max_length)
         networks.append(replace(generator, subfolder=GENERATOR) if networks else generator)
     return networks

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fairseq_electra.electra.configuration import encoder_sizes, generator_sizes
 from fairseq_electra.electra.frozen_generator import FrozenGeneratorElectra
-from fairseq_electra.electra.state import check_dictionary, check_trained
+from fairseq_electra.electra.state import check_dictionary, check_trained, drawn_in
 from fairseq_electra.errors import InputError
 
 SHARES = {"generator_hidden_size": "hidden_size", "generator_layers": "num_hidden_layers"}
@@ -35,7 +35,7 @@ def generator_checkpoint(cfg) -> dict:
     saved = state.get("cfg")
     if saved is None or saved.get("model") is None or "generator_layers" not in saved.model:
         raise InputError(f"--generator-from {source} is not a pre-training checkpoint of --arch electra_*")
-    check_trained(state, "generator", f"--generator-from {source}")
+    check_trained(drawn_in(state), "generator", f"--generator-from {source}")
     return state
 
 

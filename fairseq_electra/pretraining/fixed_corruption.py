@@ -140,6 +140,7 @@ def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Co
     try:
         with np.load(path) as saved:
             gaps, replacements = saved["gaps"], saved["replacements"]
+            places = np.cumsum(gaps, dtype=np.int64)
             about = json.loads(str(saved["about"]))
         generator, text = str(about["generator"]), str(about["text"])
     except UNREADABLE as error:
@@ -152,9 +153,8 @@ def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Co
             f"{path} belongs to another text; encode the text it was made for, with the same vocabulary"
         )
     corrupted = corpus.ids.copy()
-    places = np.cumsum(gaps, dtype=np.int64)
     if not (
-        gaps.shape == replacements.shape
+        gaps.shape == replacements.shape == places.shape
         and _within(gaps, len(corrupted))
         and (gaps[1:] > 0).all()
         and (places < len(corrupted)).all()

@@ -14,6 +14,7 @@ from fairseq_electra.electra.electric import Electric
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.fast.cross_entropy import loss_dtype
 from fairseq_electra.electra.model import Discriminator, Generator
+from fairseq_electra.electra.state import is_random
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.hub.interface import ElectraHubInterface
@@ -150,7 +151,7 @@ def chosen_scores(net: ElectraHubInterface, wanted: Sequence[str] | None = None)
     known = [
         name
         for name, score in SCORES.items()
-        if score.suits(net.model) and not any(tensor.startswith(score.part) for tensor in net.initialised)
+        if score.suits(net.model) and not is_random(score.part, net.initialised)
     ]
     for name in wanted if wanted is not None else known or SCORES:
         if name not in known:
