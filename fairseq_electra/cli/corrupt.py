@@ -149,12 +149,13 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
     from fairseq_electra.electra.sampling import corrupt, sample_tokens
     from fairseq_electra.pretraining.fixed_corruption import CORRUPTED_SHARE, SEED
 
-    pad = dictionary.pad()
+    pad, mask = dictionary.pad(), len(dictionary) - 1
+    no_text = torch.tensor([*range(dictionary.unk()), mask])  # </s> within a line would end it
     masking = Masking(
         CORRUPTED_SHARE,
         0.15,
         0.0,
-        mask_index=len(dictionary) - 1,
+        mask_index=mask,
         pad_index=pad,
         first_piece=dictionary.nspecial,
         seed=SEED,
@@ -165,7 +166,8 @@ def rows_by_generator(model, dictionary, progress: Progress | None = None):
         masked = masking(tokens, (tokens != pad).sum(1), 1, numbers)
         src_tokens, positions, target, uniforms = (torch.from_numpy(array) for array in masked[:4])
         logits = model.generate(src_tokens, torch.zeros_like(src_tokens), src_tokens == pad, positions)
-        sampled = sample_tokens(probabilities(logits), uniforms)
+        text = logits.index_fill(-1, no_text, float("-inf"))
+        sampled = sample_tokens(probabilities(text), uniforms)
         if progress is not None:
             progress.add(len(tokens))
         return corrupt(src_tokens, positions, target, sampled, pad)[0].numpy()

@@ -165,7 +165,18 @@ def load_replacements(path: Path, corpus: Binarized, vocabulary_size: int) -> Co
             f" {vocabulary_size:,}; make it again"
         )
     corrupted[places] = replacements
+    _check_lines(path, corpus, corrupted)
     return Corruption(corrupted, generator)
+
+
+def _check_lines(path: Path, corpus: Binarized, corrupted: np.ndarray) -> None:
+    """Refuse a corruption that makes or removes an end of a line, which only the text itself has."""
+    wrong = int(((corrupted == EOS_ID) != (corpus.ids == EOS_ID)).sum())
+    if wrong:
+        raise InputError(
+            f"{path} has other lines than the text (ends of lines missing or added: {wrong:,}); make it again"
+            " with fairseq-electra corrupt"
+        )
 
 
 def _within(numbers: np.ndarray, end: int) -> bool:
@@ -191,6 +202,7 @@ def load_corruption(prefix: str | Path, corpus: Binarized) -> Corruption | None:
         raise InputError(f"{path} is damaged ({error}); {remedy}") from error
     if text != digest(corpus.ids) or corrupted.shape != corpus.ids.shape:
         raise InputError(f"{path} belongs to another text than {prefix}.bin; {remedy}")
+    _check_lines(path, corpus, corrupted)
     return Corruption(corrupted, generator)
 
 

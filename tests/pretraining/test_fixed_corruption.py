@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import chisquare
 
+from fairseq_electra.cli.corrupt import rows_by_generator
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining import fixed_corruption
 from fairseq_electra.pretraining.binarized import Binarized, open_binarized
@@ -78,6 +80,33 @@ def test_rows_are_put_together_again(data_bin):
         span = slice(rows.start[row], rows.start[row] + rows.num_ids[row])
         before = corpus.ids[span].astype(int)
         assert (corrupted[span] == np.where(before > 3, (before + row) % 900 + 4, before)).all()
+
+
+def test_a_generator_never_writes_what_is_no_text(make_task, make_model):
+    task = make_task()
+    model, mask = make_model(task).eval(), len(task.source_dictionary) - 1
+    no_text = torch.tensor([*range(FIRST - 1), mask])
+    with torch.no_grad():  # as if it were sure of them everywhere
+        model.generator_head.bias[no_text] = 50.0
+    rows = np.random.default_rng(1).integers(5, 50, (8, 128))
+    corrupted = rows_by_generator(model, task.source_dictionary)(rows, np.arange(8))
+    assert (corrupted != rows).any() and not np.isin(corrupted, no_text.numpy()).any()
+
+
+def test_a_corruption_with_other_lines_than_the_text_is_refused(tmp_path):
+    ids = text(2000)
+    corpus = Binarized(ids, np.array([2000]))
+    for place, token in ((np.flatnonzero(ids != EOS)[7], EOS), (np.flatnonzero(ids == EOS)[7], FIRST)):
+        corrupted = ids.copy()
+        corrupted[place] = token
+        save_corruption(tmp_path / "valid", corpus, corrupted, "a generator")
+        save_replacements(tmp_path / "judge.npz", corpus, Corruption(corrupted, "a generator"))
+        for load in (
+            partial(load_corruption, tmp_path / "valid"),
+            partial(load_replacements, tmp_path / "judge.npz", vocabulary_size=1000),
+        ):
+            with pytest.raises(InputError, match=r"npz has other lines than the text \(.* added: 1\); make it"):
+                load(corpus=corpus)
 
 
 def test_replacements_corrupt_the_same_text_again_and_no_other(tmp_path):
