@@ -105,7 +105,7 @@ def test_a_corruption_with_other_lines_than_the_text_is_refused(tmp_path):
             partial(load_corruption, tmp_path / "valid"),
             partial(load_replacements, tmp_path / "judge.npz", vocabulary_size=1000),
         ):
-            with pytest.raises(InputError, match=r"npz has other lines than the text \(.* added: 1\); make it"):
+            with pytest.raises(InputError, match=r"npz has other lines than the text \(.* added: 1\)"):
                 load(corpus=corpus)
 
 
