@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     parts = [tables, report.rates_table(plan, choices), *report.edges(plan, lines)]
     parts.append(report.finetuning_rates_table(plan, tuned))
     parts += [f"{each['cell']} is in no table: {each['trouble']}" for each in read if "trouble" in each]
-    parts += report.diverged(plan, done)
+    parts += report.troubles(plan, done)
     text = "\n\n".join(filter(None, parts))
     with atomic_write(args.output / "results.md") as stream:
         stream.write(text + "\n")

@@ -8,6 +8,8 @@ fairseq-electra plot train.log --output curves.png
 import argparse
 import csv
 import importlib.util
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_electra.errors import InputError
@@ -52,16 +54,7 @@ def run(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if output.suffix.lower() not in PICTURES:
         raise InputError(f"--output {output} names no picture; end it with {', '.join(PICTURES)}")
-    # a resumed run repeats updates that were not saved: the later record counts; those of fairseq-validate
-    # belong to no update
-    records = list(
-        {
-            (record["subset"], record["num_updates"]): record
-            for log in args.log
-            for record in read_log(log)
-            if "num_updates" in record
-        }.values()
-    )
+    records = records_of(args.log)
     if not records:
         raise InputError(
             f"no records in {', '.join(args.log)}; train with --log-format json and keep what it prints"
@@ -75,6 +68,24 @@ def run(args: argparse.Namespace) -> None:
         table.writerows(records)
     draw(records, output, args.title)
     print(f"{output} and {output.with_suffix('.csv')}: {len(records)} records")
+
+
+def records_of(logs: Sequence[str | Path]) -> list[dict]:
+    """Return the records of a run, from logs in the order in which they were written.
+
+    A resumed run repeats updates that were not saved, so what follows its first record was overtaken. Records
+    of ``fairseq-validate`` belong to no update, and are left out.
+    """
+    kept: dict[tuple[str, float], dict] = {}
+    last = 0.0
+    for record in itertools.chain.from_iterable(map(read_log, logs)):
+        if "num_updates" not in record:
+            continue
+        updates = record["num_updates"]
+        if updates < last:
+            kept = {place: each for place, each in kept.items() if place[1] < updates}
+        kept[record["subset"], updates], last = record, updates
+    return list(kept.values())
 
 
 def draw(records: list[dict], output: Path, title: str) -> None:

@@ -122,6 +122,14 @@ def _f1(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.nd
     return _ratio(2 * both, weights @ (predicted == 1) + weights @ (target == 1))
 
 
+def _macro_f1(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    classes = np.union1d(predicted, target)
+    guessed, there = (weights @ (each[:, None] == classes) for each in (predicted, target))  # (S, K) each
+    both = weights @ ((predicted == target)[:, None] & (target[:, None] == classes))
+    number = guessed + there
+    return _ratio(2 * both, number).sum(1) / (number > 0).sum(1)  # of the classes that a sample has
+
+
 def _mcc(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Source: Gorodkin 2004, as scikit-learn's ``matthews_corrcoef``."""
     classes = np.union1d(predicted, target)
@@ -169,6 +177,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 WEIGHTED: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "mcc": _mcc,
     "pearson": _pearson,
     "spearman": _spearman,

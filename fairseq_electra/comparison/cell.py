@@ -202,7 +202,7 @@ class Maker:
     def updates(self, cell: Cell) -> int:
         """Return the number of updates of a cell."""
         reference = self.cost(self.plan.reference)
-        return updates_for(self.plan, cell.budget, self.cost(cell.objective), reference)
+        return updates_for(cell.budget, self.cost(cell.objective), reference)
 
     def parts(self, cell: Cell) -> tuple[int, int]:
         """Return the updates of a cell before its learning rate falls, and those in which it falls.
@@ -300,8 +300,8 @@ class Maker:
             "seed": cell.seed,
             "lr": lr,
             "updates": updates,
-            "tokens": round(updates * self.plan.batch_size * cost.tokens),
-            "flops": cost.of_run(updates, self.plan.batch_size),
+            "tokens": round(updates * cost.rows * cost.tokens),
+            "flops": cost.of_run(updates),
             "has_discriminator": cost.has_discriminator,
             **outcome,
             "device": self.machine.description,
@@ -344,7 +344,7 @@ class Maker:
             return outcome
         part = "discriminator" if self.cost(cell.objective).has_discriminator else "generator"
         if cell.seed == CHOICE_SEED:
-            return {**outcome, "choice": self.tuner.try_rates(cell, checkpoint, part)}
+            return {**outcome, **self.tuner.try_rates(cell, checkpoint, part)}
         rates = self.chosen_finetuning_rates(cell.objective)
         finetuning, predictions = self.tuner.tune(cell, checkpoint, part, rates)
         tuned = {"finetuning": finetuning, "predictions": predictions}

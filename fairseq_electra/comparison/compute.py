@@ -1,6 +1,7 @@
 """How many updates of an objective use a number of FLOPs."""
 
 import itertools
+import math
 import shlex
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ from fairseq_electra.originals import value_of
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row of training text costs on average.
+    """What an update costs, by the average row of training text.
 
     Args:
+        rows: rows of an update: the last of an epoch may have fewer than the batch size.
         tokens: tokens of a row, padding left out.
         flops: of a training step for a row, by the model's own count
             (:meth:`fairseq_electra.electra.flops.Flops.of_step`); at the highest masking rate.
@@ -28,6 +30,7 @@ class Cost:
         before: operations that were used before the run.
     """
 
+    rows: float
     tokens: float
     flops: float
     has_discriminator: bool
@@ -41,11 +44,11 @@ class Cost:
             return self.flops
         return self.flops - self.masked_flops * (1 - self.schedule.at(updates) / self.schedule.highest)
 
-    def of_run(self, updates: int, rows: int) -> float:
-        """Return the operations of ``updates`` updates of ``rows`` rows, and of what was before them."""
+    def of_run(self, updates: int) -> float:
+        """Return the operations of ``updates`` updates, and of what was before them."""
         if self.schedule is None:
-            return self.before + updates * rows * self.flops
-        return self.before + rows * sum(self.at(update) for update in range(updates))
+            return self.before + updates * self.rows * self.flops
+        return self.before + self.rows * sum(self.at(update) for update in range(updates))
 
 
 SCHEDULE = "warmup_stable_decay"
@@ -105,10 +108,11 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     flops = count.of_step(tokens, pairs, masked, local_pairs)
     of_masked = flops - count.of_step(tokens, pairs, 0.0, local_pairs)
     before = plan.flops_before.get(objective, 0.0)
-    return Cost(tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule, before)
+    rows = len(lengths) / math.ceil(len(lengths) / plan.batch_size)
+    return Cost(rows, tokens, flops, task.objective.has_discriminator, of_masked, rate.schedule, before)
 
 
-def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
+def updates_for(budget: float, cost: Cost, reference: Cost) -> int:
     """Return the number of updates that use as many FLOPs as the reference uses for ``budget`` tokens.
 
     Raises:
@@ -122,6 +126,6 @@ def updates_for(plan: Plan, budget: float, cost: Cost, reference: Cost) -> int:
             " entry only; where its learning rate is chosen, by a larger rates_at"
         )
     if cost.schedule is None:
-        return max(1, round(flops / (cost.flops * plan.batch_size)))
-    used = itertools.accumulate(plan.batch_size * cost.at(update) for update in itertools.count())
+        return max(1, round(flops / (cost.flops * cost.rows)))
+    used = itertools.accumulate(cost.rows * cost.at(update) for update in itertools.count())
     return 1 + sum(1 for _ in itertools.takewhile(lambda total: total < flops, used))

@@ -78,6 +78,11 @@ def scores_of(result: dict[str, Any]) -> dict[str, list[float]]:
     return {task: next(iter(metrics.values())) for task, metrics in result["finetuning"].items() if metrics}
 
 
+def constant_runs(result: dict[str, Any], task: str) -> int:
+    """Count the fine-tunings of a cell that predict the same for all examples, where predictions are kept."""
+    return sum(len(set(line.split())) == 1 for line in result["predictions"].get(task, ()))
+
+
 def tasks_of(results: Sequence[dict[str, Any]]) -> list[str]:
     """Return the tasks that all cells have scores of; one whose fine-tunings all diverged has none there."""
     scores = [scores_of(each) for each in results]
@@ -113,8 +118,8 @@ def less_reference(
         averaged: the tasks of the mean; None: all that those cells have.
 
     Returns:
-        the difference of each task, of their ``mean``, and of BLiMP by each score, as far as all of those
-        cells have them.
+        the difference of each task, of their ``mean``, and of BLiMP by each score that is computed alike, as
+        far as all of those cells have them.
     """
     pairs = [(a, b) for a in results for b in reference if a["seed"] == b["seed"]]
     if not pairs:
@@ -126,7 +131,10 @@ def less_reference(
     if of_mean := [gap for task, gap in gaps.items() if averaged is None or task in averaged]:
         gaps["mean"] = Gap.mean(of_mean)
     for score in cells[0]["blimp"]:
-        if all(score in each["blimp"] for each in cells):
+        if (
+            all(score in each["blimp"] for each in cells)
+            and len({kind_of(score, each) for each in cells}) == 1
+        ):
             points = [each["blimp"][score]["points"] for each in cells]
             models = list(zip(points[::2], points[1::2], strict=True))
             gaps[f"{BLIMP}{score}"] = minimal_pairs.difference(models)
@@ -135,6 +143,15 @@ def less_reference(
         low, high = (None, None) if seeds == 1 else gap.interval()
         found[name] = Difference(gap.exact, low, high, seeds)
     return found
+
+
+def kind_of(score: str, result: dict[str, Any]) -> bool:
+    """Tell apart what one name of a score of minimal pairs stands for in two cells, which cannot be compared.
+
+    The generator is the whole model, or a smaller network beside it; the discriminator detects replaced
+    tokens, or predicts the original ones.
+    """
+    return result["has_discriminator"] if score == "generator" else "main_lm_loss" in result["valid"]
 
 
 def check_rates(cells: Sequence[dict[str, Any]]) -> None:
@@ -162,13 +179,12 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
         cells: contents of the files of the cells that are reported.
     """
     lines, examples = [], {folder.name: Examples.of(folder) for folder in plan.tasks}
+    common = tasks_of(cells) if cells else []  # of all budgets, or their means could not be compared
     for budget in sorted(plan.budgets):
         here = {
             name: [each for each in cells if each["objective"] == name and each["budget"] == budget]
             for name in plan.objectives
         }
-        found = [each for results in here.values() for each in results]
-        common = tasks_of(found) if found else []
         for name, results in here.items():
             if not results:
                 continue
@@ -199,8 +215,11 @@ def summarize(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any
     return lines
 
 
-def diverged(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[str]:
-    """Say of each cell which fine-tunings diverged: its scores are those of the others."""
+def troubles(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of each cell which fine-tunings diverged, and which predict the same for all examples.
+
+    The scores are those of the runs that did not diverge.
+    """
     said = []
     for cell in cells:
         scores = scores_of(cell)
@@ -209,13 +228,18 @@ def diverged(plan: Plan, cells: Sequence[dict[str, Any]]) -> list[str]:
             lost = wanted - len(scores.get(folder.name, ()))
             if lost == wanted:
                 said.append(
-                    f"{cell['cell']}: all fine-tunings on {folder.name} diverged, so the mean of this budget"
-                    f" leaves {folder.name} out for all objectives"
+                    f"{cell['cell']}: all fine-tunings on {folder.name} diverged, so all means leave"
+                    f" {folder.name} out"
                 )
             elif lost:
                 said.append(
                     f"{cell['cell']}: {lost} of {wanted} fine-tunings on {folder.name} diverged; the score is"
                     " that of the others"
+                )
+            if constant := constant_runs(cell, folder.name):
+                said.append(
+                    f"{cell['cell']}: {constant} of {wanted} fine-tunings on {folder.name} predict the same"
+                    " for all examples"
                 )
     return said
 
@@ -309,7 +333,8 @@ def rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str:
         learnt = {rate: deciding_figure(each) for rate, each in results.items() if "trouble" not in each}
         names = dict.fromkeys(name for name, _ in learnt.values())
         values = {rate: f"{learnt[rate][1]:.3f}" if rate in learnt else "diverged" for rate in results}
-        if len(results) == len(plan.rates_for(objective)):  # a choice between some of them is none
+        # a choice between some of them is none
+        if learnt and len(results) == len(plan.rates_for(objective)):
             best = max(results, key=lambda rate: quality(results[rate]))
             values[best] = f"**{values[best]}**"
         rows.append([objective, ", ".join(names), *(values.get(rate, "") for rate in rates)])
@@ -334,13 +359,15 @@ def finetuning_rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str
             cells = ["diverged" if value is None else f"{value:.1f}" for value in values]
             if best is not None:
                 cells[values.index(best)] = f"**{best:.1f}**"
+            for rate in result.get("constant", {}).get(task, ()):
+                cells[rates.index(float(rate))] += " (constant)"
             rows.append([result["objective"], task, *cells])
     if not rows:
         return ""
     title = (
         "**Learning rates of fine-tuning**, by the score on held-out training examples, after"
         f" {plan.choice_budget / 1e6:g} M tokens of {plan.reference}; where the best is the lowest or the"
-        " highest, a better one may lie outside"
+        " highest, a better one may lie outside; constant: it predicts the same for all examples"
     )
     return f"{title}\n\n{table(['objective', 'task', *(f'{rate:g}' for rate in rates)], rows)}"
 

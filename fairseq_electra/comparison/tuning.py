@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairseq_electra.comparison.plan import CHOICE_SEED, Cell, Plan
 from fairseq_electra.errors import InputError
@@ -102,16 +102,18 @@ class Tuner:
             predictions[task.name] = predicted(task, runs)
         return scores, predictions
 
-    def try_rates(self, cell: Cell, checkpoint: Path, part: str) -> dict[str, dict[str, float | None]]:
+    def try_rates(self, cell: Cell, checkpoint: Path, part: str) -> dict[str, dict[str, Any]]:
         """Fine-tune at each rate that can be chosen; arguments as of :meth:`tune`.
 
         Returns:
-            the score on ``valid`` by task and rate, written as ``--lr`` takes it; None: it diverged.
+            as ``choice`` the score on ``valid`` by task and rate, written as ``--lr`` takes it; None: it
+            diverged. As ``constant`` the rates, by task, at which it predicts the same for all examples.
         """
         from fairseq_electra.finetuning.study import deciding_score, do_runs, first_runs
 
         nets, folder = [net_of(cell, checkpoint, part)], checkpoint.parent / "finetuning"
         settings, choice = self.settings(cell.objective), dict[str, dict[str, float | None]]()
+        constant: dict[str, list[str]] = {}
         for task in self.plan.finetuning_rates_on:
             (runs,) = first_runs(
                 nets, [task], settings, sorted(self.plan.finetuning_rates), CHOICE_SEED
@@ -128,7 +130,10 @@ class Tuner:
             choice[task.name] = {
                 f"{lr:g}": None if score == -math.inf else score for lr, score in scores.items()
             }
-        return choice
+            constant[task.name] = [
+                f"{run.recipe.lr:g}" for run in runs if results[run.name]["trouble"] == "constant"
+            ]
+        return {"choice": choice, "constant": constant}
 
     def settings(self, objective: str) -> "Settings":
         """Return what is changed in the recipes."""

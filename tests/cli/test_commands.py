@@ -143,6 +143,22 @@ def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path)
     assert [int(float(row["num_updates"])) for row in rows] == [1, 2, 3, 4, 5, 5]
 
 
+def test_plot_leaves_out_what_a_resumed_run_overtook(tmp_path):
+    def lines(*updates, loss):
+        return [
+            f'INFO | {subset} | {{"{prefix}loss": "{loss}", "{prefix}num_updates": "{number}"}}\n'
+            for number in updates
+            for subset, prefix in (("train_inner", ""), ("valid", "valid_"))
+        ]
+
+    log = tmp_path / "train.log"
+    log.write_text("".join(lines(100, 200, 300, 400, loss=5) + lines(250, 300, loss=8)))
+    found = [(each["num_updates"], each["loss"]) for each in plot.records_of([log])]
+    assert found == [
+        (number, loss) for number, loss in ((100, 5), (200, 5), (250, 8), (300, 8)) for _ in "ab"
+    ]
+
+
 def test_output_that_cannot_be_written_is_named(trained, tmp_path, monkeypatch):
     done = electra("plot", trained / "train.log", "--output", tmp_path / "curves.csv", check=False)
     assert done.returncode == 1 and "names no picture" in done.stderr

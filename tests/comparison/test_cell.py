@@ -38,13 +38,21 @@ def test_every_objective_uses_the_same_flops(small):
     plan = read_plan(small(objectives=objectives, budgets="[1e7]"))
     costs = {name: cost_of(plan, name) for name in plan.objectives}
     flops = {
-        name: updates_for(plan, 1e7, cost, costs["electra"]) * plan.batch_size * cost.flops
+        name: updates_for(1e7, cost, costs["electra"]) * cost.rows * cost.flops
         for name, cost in costs.items()
     }
     assert max(flops.values()) < 1.001 * min(flops.values())
-    reference = updates_for(plan, 1e7, costs["electra"], costs["electra"])
-    assert reference * plan.batch_size * costs["electra"].tokens == pytest.approx(1e7, rel=1e-3)
-    assert updates_for(plan, 1e7, costs["mlm"], costs["electra"]) > reference
+    reference = updates_for(1e7, costs["electra"], costs["electra"])
+    assert reference * costs["electra"].rows * costs["electra"].tokens == pytest.approx(1e7, rel=1e-3)
+    assert updates_for(1e7, costs["mlm"], costs["electra"]) > reference
+
+
+def test_an_update_has_the_rows_of_an_average_batch_of_an_epoch(small, make_task):
+    number = len(make_task(tokens_per_sample=64).load_dataset("train"))
+    for batch_size in (number, number - 1, number // 2 + 3, 7):
+        batches = [range(number)[first : first + batch_size] for first in range(0, number, batch_size)]
+        plan = read_plan(small(batch_size=batch_size, tokens_per_sample=64))
+        assert cost_of(plan, "electra").rows == pytest.approx(np.mean([len(batch) for batch in batches]))
 
 
 def result_of(has_discriminator, **valid):
@@ -149,12 +157,12 @@ def test_the_flops_of_a_start_are_taken_from_the_budget_and_its_content_counts(s
     objectives = '{electra: "", frozen: --objective frozen_generator --generator-from generator.pt}'
     plain = Maker(read_plan(small(objectives=objectives, flops_before="{frozen: 0}")), tmp_path, on_cpu=True)
     cell = Cell("frozen", 12e3, 1)
-    used = 0.25 * plain.cost("frozen").of_run(plain.updates(cell), 8)
+    used = 0.25 * plain.cost("frozen").of_run(plain.updates(cell))
     maker = Maker(
         read_plan(small(objectives=objectives, flops_before=f"{{frozen: {used}}}")), tmp_path, on_cpu=True
     )
     assert maker.updates(cell) == pytest.approx(0.75 * plain.updates(cell), abs=1)
-    assert maker.cost("frozen").of_run(maker.updates(cell), 8) == pytest.approx(4 * used, rel=0.05)
+    assert maker.cost("frozen").of_run(maker.updates(cell)) == pytest.approx(4 * used, rel=0.05)
     settings = maker.settings(cell)
     assert settings["flops before"] != plain.settings(cell)["flops before"]
     assert str(tmp_path) not in settings["options"] and "generator.pt" in settings["options"]

@@ -151,6 +151,8 @@ def test_the_table_of_rates_of_fine_tuning_marks_the_best(plan):
     assert "| objective | task | 0.0003 | 0.001 | 0.003 |" in table
     assert "| mlm | A | 36.8 | **69.2** | diverged |" in table
     assert "| mlm | B | diverged | diverged | diverged |" in table
+    marked = {"objective": "mlm", "choice": scores, "constant": {"A": ["0.0003"], "B": []}}
+    assert "| mlm | A | 36.8 (constant) | **69.2** |" in report.finetuning_rates_table(plan, [marked])
     assert report.finetuning_rates_table(plan, [{"objective": "mlm", "trouble": "Nan"}]) == ""
 
 
@@ -190,10 +192,47 @@ def test_fine_tunings_that_diverged_are_named(plan):
     cells[0] |= {"cell": "first", "finetuning": {"A": {"accuracy": [60.0] * 3}, "B": {}}}
     cells[1] |= {"cell": "second", "finetuning": {"A": {"accuracy": [60.0]}, "B": {"accuracy": [50.0] * 3}}}
     folders = replace(plan, tasks=(Path("A"), Path("B")))
-    assert report.diverged(folders, cells[:2]) == [
-        "first: all fine-tunings on B diverged, so the mean of this budget leaves B out for all objectives",
+    assert report.troubles(folders, cells[:2]) == [
+        "first: all fine-tunings on B diverged, so all means leave B out",
         "second: 2 of 3 fine-tunings on A diverged; the score is that of the others",
     ]
+
+
+def test_fine_tunings_that_predict_the_same_for_all_examples_are_named(plan):
+    constant = cell("electra", 1, {"A": [60.0] * 3, "B": [50.0] * 3}, cell="first")
+    constant["predictions"] = {"A": ["1 1 1", "0 1 1", "0 0 0"], "B": ["0.25 0.25", "0.25 0.5", "1 2"]}
+    assert report.troubles(replace(plan, tasks=(Path("A"), Path("B"))), [constant]) == [
+        "first: 2 of 3 fine-tunings on A predict the same for all examples",
+        "first: 1 of 3 fine-tunings on B predict the same for all examples",
+    ]
+
+
+def test_means_of_all_budgets_are_over_the_same_tasks(plan):
+    plan = replace(plan, budgets=(1e6, 4e6))
+    cells = [
+        cell("electra", 1, {"A": [50.0], "B": [90.0]}, budget=1e6),
+        cell("electra", 1, {"A": [52.0]}, budget=4e6),
+    ]
+    assert [line["mean"].mean for line in report.summarize(plan, cells)] == [50, 52]
+
+
+def test_minimal_pairs_are_compared_between_scores_that_are_computed_alike():
+    def scored(name, has_discriminator=True, **valid):
+        points = {"points": {"paradigm": "0212"}, "mean": 62.5}
+        scores = ("generator", "discriminator") if has_discriminator else ("generator",)
+        return [
+            cell(name, 1, {}, blimp=dict.fromkeys(scores, points), valid=valid)
+            | {"has_discriminator": has_discriminator}
+        ]
+
+    def compared(one, other):
+        return [name for name in report.less_reference(one, other, {}) if name.startswith(report.BLIMP)]
+
+    electra, mlm = scored("electra"), scored("mlm", has_discriminator=False)
+    all_tokens = scored("all-tokens", main_lm_loss=1.0)
+    assert compared(scored("gdes"), electra) == ["BLiMP, generator", "BLiMP, discriminator"]
+    assert compared(mlm, electra) == []
+    assert compared(all_tokens, electra) == ["BLiMP, generator"]
 
 
 def test_means_at_one_budget_are_over_the_tasks_that_all_objectives_have(plan):
