@@ -146,7 +146,7 @@ def test_plot_takes_logs_of_runs_that_were_killed_and_resumed(trained, tmp_path)
 def test_plot_leaves_out_what_a_resumed_run_overtook(tmp_path):
     def lines(*updates, loss):
         return [
-            f'INFO | {subset} | {{"{prefix}loss": "{loss}", "{prefix}num_updates": "{number}"}}\n'
+            f'now | INFO | {subset} | {{"{prefix}loss": "{loss}", "{prefix}num_updates": "{number}"}}\n'
             for number in updates
             for subset, prefix in (("train_inner", ""), ("valid", "valid_"))
         ]
