@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,12 @@ from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo
 
 Names = dict[str, str | tuple[str, ...]]
+# of TaskInfo: how rows are made, and how files of the task are written
+KEPT_NUMBERS = ("stride", "max_question", "word_column", "tag_column")
+KEPT_TEXTS = ("scheme", "label_column")
+KEPT_LISTS = ("columns",)
+KEPT_OPTIONS = ("max_answer_length",)  # of a task's options, whole numbers
+KEPT = (*KEPT_NUMBERS, *KEPT_TEXTS, *KEPT_LISTS)
 REMEDY = 'to import the encoder alone, name {} under "architectures" there'
 
 
@@ -85,17 +91,16 @@ class Counterpart:
         }
 
     def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the fine-tuning's options that rows and answers are made by.
+        """Return what files are read by and rows and answers are made by, as far as it is not the usual.
 
         Args:
             info: what the model was fine-tuned for, where known.
             options: of the task, as far as known.
         """
-        return (
-            {"stride": info.stride, "max_question": info.max_question}
-            if info is not None and info.stride
-            else {}
-        )
+        if info is None:
+            return {}
+        usual = {each.name: each.default for each in fields(TaskInfo)}
+        return {name: value for name in KEPT if (value := getattr(info, name)) != usual[name]}
 
     def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """Complete what an imported model was fine-tuned for.
@@ -106,6 +111,7 @@ class Counterpart:
             settings: of :meth:`settings`, as the export has kept them.
             source: names config.json in errors.
         """
+        info = replace(info, **{name: settings[name] for name in KEPT if name in settings})
         # one score is that of a number or a choice
         return info if len(info.labels) > 1 else replace(info, labels=())
 

@@ -2,14 +2,15 @@
 
 import itertools
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fairseq_electra.errors import InputError
+from fairseq_electra.errors import InputError, listed
 from fairseq_electra.files.inputs import Input, is_read_by_columns, read_inputs
 from fairseq_electra.files.quotes import warn_of_quotes
-from fairseq_electra.files.table import Columns
+from fairseq_electra.files.table import Columns, is_table
 from fairseq_electra.finetuning.request import Request
 from fairseq_electra.finetuning.sameness import MIN_INPUTS, PredictionRange, constant_warning
 from fairseq_electra.finetuning.tuned_model import TunedModel
@@ -110,6 +111,12 @@ class Predictor(ABC):
         columns = self.columns(request.text)
         if is_read_by_columns(request.path, columns, bool(request.text), request.quoted):
             warn_of_quotes(request.path, Columns(columns, quoted=request.quoted))
+        elif columns and is_table(request.path):
+            print(
+                f"warning: {request.path}: the first line does not name {listed(map(repr, columns))}, so all"
+                " lines are read as text, the first too; if it names other columns, give them with --text",
+                file=sys.stderr,
+            )
         yield from self(read_inputs(request.path, columns, named=bool(request.text), quoted=request.quoted))
 
     def as_lines(self, answers: Iterable[dict], request: Request) -> Iterator[str]:

@@ -125,9 +125,7 @@ COMPUTED = {
     DECODER_BIAS: f"used as {BIAS}",
 }
 TASK_HEADS = {kind.counterpart.head for kind in KINDS.values()}  # those of fine-tuning among HEADS
-SETTINGS = "fairseq_electra"  # our entry in a config.json, with options of the fine-tuning:
-ROW_SETTINGS = ("stride", "max_question", "max_answer_length")
-SCHEME = "scheme"  # as of TaskInfo
+SETTINGS = "fairseq_electra"  # our entry in a config.json: what Counterpart.settings returns
 OTHER_HEADS = ("classifier.", "qa_outputs.", "sequence_summary.")
 # of BERT: what ELECTRA has no place for, by the beginning of the name
 UNUSED_OF_BERT = {

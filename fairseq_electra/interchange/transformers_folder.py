@@ -12,6 +12,7 @@ from fairseq_electra.electra.configuration import build
 from fairseq_electra.electra.size_table import MODEL_SIZES
 from fairseq_electra.electra.sizes import NUMBERS, EncoderSizes
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.counterpart import KEPT_LISTS, KEPT_NUMBERS, KEPT_OPTIONS, KEPT_TEXTS
 from fairseq_electra.finetuning.encoder import HEADS_PREFIX, EncoderWithHeads, encoder_arguments
 from fairseq_electra.finetuning.info import TaskInfo
 from fairseq_electra.hub.load import Pretrained
@@ -20,8 +21,6 @@ from fairseq_electra.interchange.head_config import kind_of_head
 from fairseq_electra.interchange.modernbert_config import read_pooling
 from fairseq_electra.interchange.names import (
     HEADS,
-    ROW_SETTINGS,
-    SCHEME,
     SETTINGS,
     TASK_HEADS,
     Part,
@@ -304,17 +303,20 @@ def _read_classifier(main: Network, tokenizer: Tokenizer, order: Tensor, head: s
 
 
 def _settings(main: Network) -> dict[str, Any]:
-    """Read what the export has kept of the fine-tuning's options."""
-    settings = main.config.get(SETTINGS, {})
+    """Read what the export has kept of the fine-tuning (:meth:`Counterpart.settings`)."""
+    settings, source = main.config.get(SETTINGS, {}), main.folder / "config.json"
+    numbers = (*KEPT_NUMBERS, *KEPT_OPTIONS)
     if not isinstance(settings, dict) or any(
-        type(value) is not int or value < 1 for name, value in settings.items() if name in ROW_SETTINGS
+        type(settings.get(name, 1)) is not int or settings.get(name, 1) < 1 for name in numbers
     ):
         raise InputError(
-            f"{main.folder / 'config.json'} has {SETTINGS} {settings!r}; {', '.join(ROW_SETTINGS)} there must"
-            " be whole numbers above 0"
+            f"{source} has {SETTINGS} {settings!r}; {', '.join(numbers)} there must be whole numbers above 0"
         )
-    if not isinstance(settings.get(SCHEME, ""), str):
-        raise InputError(
-            f"{main.folder / 'config.json'} has {SETTINGS} {settings!r}; {SCHEME} there must be text"
-        )
-    return {name: value for name, value in settings.items() if name in (*ROW_SETTINGS, SCHEME)}
+    if not all(isinstance(settings.get(name, ""), str) for name in KEPT_TEXTS):
+        raise InputError(f"{source} has {SETTINGS} {settings!r}; {', '.join(KEPT_TEXTS)} there must be text")
+    lists = {name: settings[name] for name in KEPT_LISTS if name in settings}
+    for name, values in lists.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise InputError(f"{source} has {SETTINGS} {settings!r}; {name} there must be a list of texts")
+    kept = {name: settings[name] for name in (*numbers, *KEPT_TEXTS) if name in settings}
+    return kept | {name: tuple(values) for name, values in lists.items()}

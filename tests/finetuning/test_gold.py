@@ -32,7 +32,12 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
         return iter(answers)
 
     said = types.SimpleNamespace(
-        labels=labels, tuned=types.SimpleNamespace(task=task, kind=kind), number_read=0, tag=tags, **more
+        labels=labels,
+        answers=answers,
+        tuned=types.SimpleNamespace(task=task, kind=kind),
+        number_read=0,
+        tag=tags,
+        **more,
     )
     return type(
         "Told",
@@ -42,6 +47,21 @@ def predictor(labels, answers=(), tags=None, task=None, kind=PREDICTION, **more)
             "__getattr__": lambda self, name: getattr(said, name),
         },
     )()
+
+
+def test_a_tsv_whose_first_line_does_not_name_the_columns_is_read_as_lines_with_a_warning(tmp_path, capsys):
+    task = TaskInfo("pairs", PREDICTION, 2, (), ("pearson",), 64, columns=("sentence1", "sentence2"))
+    net = predictor([], ["first", "second"], task=task, usual_columns=(), inputs=0)
+    net.columns = lambda named: SentencePredictor.columns(net, named)
+    for name, header, number in (("a.tsv", "premise\thypothesis", 2), ("b.tsv", "sentence2\tsentence1", 1)):
+        net.answers[:] = ["an answer"] * number
+        (tmp_path / name).write_text(f"{header}\none\ttwo\n")
+        request = Request(str(tmp_path / name))
+        assert len(list(SentencePredictor.answers_to_file(net, request))) == number
+        said = capsys.readouterr().err
+        assert ("does not name 'sentence1', 'sentence2', so all lines are read as text" in said) == (
+            number == 2
+        )
 
 
 def test_score_examples_of_unknown_task_scores_numbers_by_both_correlations():

@@ -1,6 +1,7 @@
 """The sizes and heads of a fine-tuned model with random parameters."""
 
 from fairseq_electra.finetuning.encoder import EncoderWithHeads, encoder_arguments
+from fairseq_electra.finetuning.multilabel import MULTI_LABEL
 from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.questions.heads import IndependentAnswerHead
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
@@ -14,6 +15,7 @@ LONGEST, POSITIONS = 24, 64
 HIDDEN = NET["hidden_size"]
 HEADS = {
     PREDICTION: (lambda: SentenceHead(HIDDEN, 3, 0.0), ["x", "y", "z"]),
+    MULTI_LABEL: (lambda: SentenceHead(HIDDEN, 3, 0.0), ["x", "y", "z"]),
     RANKING: (lambda: SentenceHead(HIDDEN, 1, 0.0), ["score"]),
     TAGGING: (lambda: TokenHead(HIDDEN, 3, 0.0), ["O", "B-X", "I-X"]),
     ANSWERING: (lambda: IndependentAnswerHead(HIDDEN), []),

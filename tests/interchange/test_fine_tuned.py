@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import segments_of
+from fairseq_electra.finetuning.multilabel import MULTI_LABEL
 from fairseq_electra.finetuning.predictions import predictor_of
 from fairseq_electra.finetuning.questions import ANSWERING
 from fairseq_electra.finetuning.sentences import PREDICTION, RANKING
@@ -252,8 +253,30 @@ def test_an_export_keeps_how_labels_are_written(tmp_path, tuned):
     with pytest.raises(InputError, match="has the scheme 'BIOS' of tags, and there are BIO"):
         read_folder(folder)
     edit(folder / "config.json", fairseq_electra={"scheme": 3})
-    with pytest.raises(InputError, match=r"'scheme': 3}; scheme there must be text"):
+    with pytest.raises(InputError, match=r"'scheme': 3}; scheme, label_column there must be text"):
         read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        (TAGGING, {"word_column": 2, "tag_column": 4}),
+        (PREDICTION, {"columns": ("sentence1", "sentence2"), "label_column": "entailed"}),
+        (MULTI_LABEL, {"columns": ("text",), "label_column": "topics", "scheme": "; "}),
+    ],
+)
+def test_an_export_keeps_which_columns_files_of_the_task_have(tmp_path, tuned, kind, form):
+    """Numbers of lines would else be tagged for words, and a header answered as if it were text."""
+    export_transformers(tuned(kind, **form), tmp_path / "out")
+    import_transformers(tmp_path / "out", tmp_path / "again" / "checkpoint.pt")
+    for task in (
+        read_folder(tmp_path / "out").pretrained.task,
+        load_checkpoint(tmp_path / "again" / "checkpoint.pt").task,
+    ):
+        assert {name: getattr(task, name) for name in form} == form
+    edit(tmp_path / "out" / "config.json", fairseq_electra={"columns": "sentence1"})
+    with pytest.raises(InputError, match="columns there must be a list of texts"):
+        read_folder(tmp_path / "out")
 
 
 def test_a_folder_whose_tokenizer_makes_other_rows_is_refused_where_it_is_used(tmp_path, make_theirs):

@@ -246,7 +246,7 @@ def test_positions_for_no_row_of_text_are_refused(tmp_path):
         read_max_length(tmp_path, 5)
 
 
-@pytest.mark.parametrize("settings", [5, {"stride": 0}, {"max_question": "many"}])
+@pytest.mark.parametrize("settings", [5, {"stride": 0}, {"max_question": "many"}, {"word_column": True}])
 def test_damaged_settings_of_an_export_are_refused(tmp_path, tuned, settings):
     export_transformers(tuned(ANSWERING), tmp_path / "out")
     path = tmp_path / "out" / "config.json"

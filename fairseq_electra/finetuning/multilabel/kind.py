@@ -41,11 +41,7 @@ class LabelCounterpart(SentenceCounterpart):
 
     def read_info(self, info: TaskInfo, config: dict, settings: Mapping[str, Any], source: Path) -> TaskInfo:
         """See :meth:`Counterpart.read_info`; one score is that of a label as well."""
-        return replace(info, scheme=settings.get("scheme", ""))
-
-    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        """See :meth:`Counterpart.settings`."""
-        return super().settings(info, options) | {"scheme": info.scheme if info else ""}
+        return replace(super().read_info(info, config, settings, source), labels=info.labels)
 
 
 class MultiLabelClassification(TaskKind):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +46,7 @@ class TagCounterpart(Counterpart):
             raise InputError(
                 f"{source} has the scheme {scheme!r} of tags, and there are {', '.join(SCHEMES)}"
             )
-        info = super().read_info(info, config, settings, source)
-        return replace(info, stride=settings.get("stride", 0), scheme=scheme)
-
-    def settings(self, info: TaskInfo | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        """See :meth:`Counterpart.settings`."""
-        return super().settings(info, options) | {"scheme": info.scheme if info else ""}
+        return super().read_info(info, config, settings, source)
 
 
 class TokenClassification(TaskKind):
