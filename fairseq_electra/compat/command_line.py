@@ -20,6 +20,8 @@ from fairseq_electra import originals
 from fairseq_electra.compat import component_help, quiet
 from fairseq_electra.compat.components import all_components, own_components
 from fairseq_electra.compat.replacing import Overlay
+from fairseq_electra.electra.configuration import objective_of
+from fairseq_electra.electra.sizes import option as option_of
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.kinds import KINDS
 from fairseq_electra.originals import is_given
@@ -101,7 +103,10 @@ def check_command_lines() -> None:
             quiet.details.start(getattr(named, quiet.OPTION, False))
             input_args = spell_out_as(named, given)
         parsed = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
-        set_total_updates(parsed[0] if parse_known and not suppress_defaults else parsed)
+        args = parsed[0] if parse_known and not suppress_defaults else parsed
+        set_total_updates(args)
+        if not suppress_defaults and getattr(args, "arch", None) == "electra":
+            check_taken_over(args, given)
         return parsed
 
     @functools.wraps(plain_import)
@@ -231,6 +236,33 @@ def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
     words = originals.options_of(original, choices, others)
     logger.info(f"{originals.OPTION} {original}: {shlex.join(words)}")
     return [*words, *others]
+
+
+def check_taken_over(args: argparse.Namespace, given: Sequence[str]) -> None:
+    """Refuse what ``--arch electra`` takes from a checkpoint where the command line asks for the default.
+
+    The model cannot tell the default from an option that is not given.
+
+    Args:
+        args: All options of a pre-training that has no size of its own.
+        given: The command line.
+
+    Raises:
+        InputError: The checkpoint to start from has another value.
+    """
+    from fairseq_electra.models._traits import checkpoint_of
+    from fairseq_electra.models.electra import ElectraConfig
+
+    path, cfg = checkpoint_of(args, args.finetune_from_model)
+    saved = cfg.get("model") or {}
+    for name in ("objective", "tie_embeddings"):
+        usual, option = ElectraConfig.__dataclass_fields__[name].default, option_of(name)
+        before = objective_of(saved) if name == "objective" and saved else saved.get(name, usual)
+        if is_given(option, given) and getattr(args, name) == usual and str(before) != usual:
+            raise InputError(
+                f"{option} {usual}: {path} was trained with {option} {before}, which --arch electra takes"
+                f" over: leave {option} out, or name a size, such as --arch electra_tiny"
+            )
 
 
 def set_total_updates(args: argparse.Namespace) -> None:

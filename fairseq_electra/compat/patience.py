@@ -2,14 +2,16 @@
 
 fairseq_cli/train.py::should_stop_early, ``should_stop_early.num_runs += 1``, counts within a process, so a
 run that is restarted more often than --patience never stops early. And a checkpoint does not record which
-metric its best score is of: under another --best-checkpoint-metric no later score might ever be better, and
-checkpoint_best.pt would never be written again. Here checkpoints record both.
+metric its best score is of, and on which text: under another --best-checkpoint-metric, or on other text, no
+later score might ever be better, and checkpoint_best.pt would never be written again. Here checkpoints record
+all of these.
 """
 
 import logging
 import sys
 from typing import Any
 
+from fairseq_electra.compat.same_run import validation_data_of
 from fairseq_electra.compat.task_state import extend_checkpoints
 
 logger = logging.getLogger(__name__)
@@ -43,17 +45,17 @@ def read_counters(trainer, extra_state: dict, reset_meters: bool) -> None:
     """Restore the counters, or warn that the metric is another one now; see :func:`extend_checkpoints`."""
     if reset_meters or trainer.cfg.checkpoint.reset_optimizer:
         return
-    before = extra_state.get("best_metric", _metric(trainer))  # older checkpoints have no record
-    if before == _metric(trainer):
+    now = _metric(trainer)
+    before = now | extra_state.get("best_metric", {})  # older checkpoints record less
+    if before == now:
         _counters().update(extra_state.get("patience", {}))
     elif "best" in extra_state:
         del extra_state["best"]
+        other = f"{before['name']}, not of --best-checkpoint-metric {now['name']}"
+        if before["name"] == now["name"]:
+            other = "other validation text, or rows of another length"
         if trainer.is_data_parallel_master:
-            logger.warning(
-                f"the best score so far is of {before['name']}, not of --best-checkpoint-metric "
-                f"{_metric(trainer)['name']}; "
-                "the next validation counts as best"
-            )
+            logger.warning(f"the best score so far is of {other}; the next validation counts as best")
 
 
 def reason_to_end(cfg) -> str:
@@ -73,7 +75,12 @@ def reason_to_end(cfg) -> str:
 
 def _metric(trainer) -> dict[str, Any]:
     cfg = trainer.cfg.checkpoint
-    return {"name": str(cfg.best_checkpoint_metric), "maximize": bool(cfg.maximize_best_checkpoint_metric)}
+    return {
+        "name": str(cfg.best_checkpoint_metric),
+        "maximize": bool(cfg.maximize_best_checkpoint_metric),
+        "text": validation_data_of(trainer),
+        "tokens_per_sample": getattr(trainer.cfg.task, "tokens_per_sample", None),
+    }
 
 
 def _counters() -> dict[str, Any]:

@@ -54,6 +54,7 @@ def record_batching() -> None:
 def resume_with_unread_rows() -> None:
     """Change data/iterators.py::EpochBatchIterator.state_dict, load_state_dict and next_epoch_itr."""
     from fairseq.data.iterators import EpochBatchIterator
+    from fairseq.logging import metrics
 
     plain_state, plain_load, plain_next = (
         EpochBatchIterator.state_dict,
@@ -81,6 +82,7 @@ def resume_with_unread_rows() -> None:
                 self, "rows" in state_dict, sum(stretch["iterations"] for stretch in read)
             )
             plain_load(self, state_dict | {"iterations_in_epoch": 0})
+            metrics.reset_meters("train")  # the epoch's record is of the rows that it reads from here on
         elif present["batching"] == self.batching:
             _skip_read_rows(self, state_dict["stretches"])
             plain_load(self, state_dict)

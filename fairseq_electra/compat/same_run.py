@@ -8,21 +8,25 @@ sentence.
 
 import functools
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from fairseq_electra.compat.replacing import replaced
 from fairseq_electra.compat.task_state import extend_checkpoints
 from fairseq_electra.electra.configuration import function_of, objective_of
+from fairseq_electra.electra.sizes import EncoderSizes, option
 from fairseq_electra.electra.state import check_trained, drawn_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
 from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
+logger = logging.getLogger(__name__)
 KEY = "training_data"  # in a checkpoint's extra_state: a digest of each data folder
 PART_SIZE = 1 << 16  # bytes
 NUM_PARTS = 16  # parts of a long file that are read
@@ -50,6 +54,7 @@ def refuse_other_runs() -> None:
                 check_weights(self.cfg, state, path)
             else:
                 check(self.cfg, data_of(self), state, path)
+            check_frozen_generator(self.cfg, self.get_model(), state, path)
             return state
 
         with replaced(checkpoint_utils, "load_checkpoint_to_cpu", read_and_check):
@@ -63,6 +68,16 @@ def data_of(trainer) -> list[str]:
     if not hasattr(trainer, "_training_data"):
         trainer._training_data = training_data(trainer.cfg)
     return trainer._training_data
+
+
+def validation_data_of(trainer) -> list[str]:
+    """Return the :func:`digests` of the text that the best checkpoint is chosen on."""
+    if not hasattr(trainer, "_validation_data"):
+        cfg = trainer.cfg
+        trainer._validation_data = digests(
+            getattr(cfg.task, "data", None), cfg.dataset.valid_subset, _languages(cfg)
+        )
+    return trainer._validation_data
 
 
 def check(cfg, data: list[str], state: dict, path: str) -> None:
@@ -100,15 +115,13 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
             f"{path} has no state of the optimizer, as averages and what --no-save-optimizer-state leaves:"
             f" nothing resumes from it; give another --save-dir, and --finetune-from-model {path}"
         )
-    functions = [_function(each) for each in (state.get("cfg"), cfg)] if is_own else []
-    for name in sorted(set.intersection(*map(set, functions))) if functions else ():
-        before, now = (each[name] for each in functions)
-        if before != now:
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(
-                f"{path} is of a run with {option} {before}, and this one has {now}: give {option} {before}"
-                " to resume, or another --save-dir"
-            )
+    for name, before, now in other_function(cfg, state) if is_own else ():
+        raise InputError(
+            f"{path} is of a run with {option(name)} {before}, and this one has {now}: give"
+            f" {option(name)} {before} to resume, or another --save-dir"
+        )
+    if not is_own:
+        warn_of_other_function(cfg, state, path)
     before = state["extra_state"].get(KEY)
     if is_own and before and data and not set(before) & set(data) and not cfg.checkpoint.reset_dataloader:
         if has_other_vocabulary(cfg.task.data, state.get("model") or {}, _languages(cfg)):
@@ -126,13 +139,79 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
 
 
 def check_weights(cfg, state: dict, path: str) -> None:
-    """Refuse to fine-tune a generator that an import has drawn at random.
+    """Refuse weights that are not meant: a generator that an import has drawn at random, or a second start.
 
     Args:
         cfg, state, path: As of :func:`check`.
     """
     if str(_model(cfg).get("network")) == "generator":
         check_trained(drawn_in(state), "generator", path)
+        return
+    if _model(cfg).get("discriminator_from_generator"):
+        raise InputError(
+            f"--discriminator-from-generator starts the discriminator from the generator, and {path} has"
+            " another one: leave out one of the two"
+        )
+    warn_of_other_function(cfg, state, path)
+
+
+def other_function(cfg, state: dict) -> list[tuple[str, Any, Any]]:
+    """Return the options by which a run computes something else from a checkpoint's weights.
+
+    Args:
+        cfg, state: As of :func:`check`.
+
+    Returns:
+        The name of each option, its value in the checkpoint, and that of this run.
+    """
+    saved, ours = (_function(each) for each in (state.get("cfg"), cfg))
+    return [
+        (name, saved[name], ours[name])
+        for name in sorted(saved)
+        if ours.get(name, saved[name]) != saved[name]
+    ]
+
+
+def warn_of_other_function(cfg, state: dict, path: str) -> None:
+    """Warn of weights that a run with other options starts from; arguments as of :func:`check`.
+
+    What changes a shape is refused elsewhere, and the base of rotary angles is changed to read longer rows.
+    """
+    shared = {*EncoderSizes.__dataclass_fields__, "generator_num_attention_heads"} - {"rotary_base"}
+    for name, before, now in other_function(cfg, state):
+        if name in shared:
+            logger.warning(
+                f"{path} was trained with {option(name)} {before}, and this run has {now}: it computes"
+                " something else from the weights"
+            )
+
+
+def check_frozen_generator(cfg, model: Any, state: dict, path: str) -> None:
+    """Refuse a checkpoint that would replace the generator of ``--generator-from`` by another one.
+
+    Args:
+        cfg, state, path: As of :func:`check`.
+        model: The model of this run, which has that generator.
+
+    Raises:
+        InputError: The checkpoint has another generator.
+    """
+    source, tensors = _model(cfg).get("generator_from"), state.get("model") or {}
+    is_own = Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
+    if is_own and source == _model(state.get("cfg")).get("generator_from"):
+        return  # the run keeps its generator, whatever has become of that file
+    if not source or not Path(source).is_file():
+        return
+    ours = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("generator")}
+    if any(
+        name in tensors and not torch.equal(tensors[name].to(tensor.dtype), tensor.cpu())
+        for name, tensor in ours.items()
+        if tensor.is_floating_point() and tensors.get(name, tensor).shape == tensor.shape
+    ):
+        raise InputError(
+            f"{path} has another generator than --generator-from {source}: give --generator-from {path} to"
+            " keep its own"
+        )
 
 
 def has_other_vocabulary(data: str, state: dict, languages: str | None = None) -> bool:

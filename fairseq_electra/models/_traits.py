@@ -27,12 +27,12 @@ SAFE_BETAS = "(0.9, 0.98)"
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in open options: those of the checkpoint to start from, or safe ones."""
     chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"}
-    _set_open(args, chosen | traits_of_start(args))
+    _set_open(args, chosen | traits_ofcheckpoint_of(args))
 
 
 def fill_in_betas(args: argparse.Namespace) -> None:
     """Fill in Adam's betas of a pre-training whose command line leaves them open, behind :func:`fill_in`."""
-    _set_open(args, {"adam_betas": betas_of_start(args) or SAFE_BETAS})
+    _set_open(args, {"adam_betas": betas_ofcheckpoint_of(args) or SAFE_BETAS})
 
 
 def _is_open(args: argparse.Namespace, name: str) -> bool:
@@ -46,13 +46,13 @@ def _set_open(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
             setattr(args, name, value)
 
 
-def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
+def traits_ofcheckpoint_of(args: argparse.Namespace) -> dict[str, Any]:
     """Read the traits of the checkpoint that a run would start from; empty if there is none of ours.
 
     Of those that are off by default, the ones that are on and that the command line does not name; and the
     numbers of attention heads.
     """
-    path, cfg = _start(args, args.finetune_from_model)
+    path, cfg = checkpoint_of(args, args.finetune_from_model)
     saved = cfg.get("model") or {}
     if saved.get("model_size") not in MODEL_SIZES:
         return {}
@@ -72,9 +72,9 @@ def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
     return found | later
 
 
-def betas_of_start(args: argparse.Namespace) -> str | None:
+def betas_ofcheckpoint_of(args: argparse.Namespace) -> str | None:
     """Read Adam's betas from the checkpoint that a run would resume; None if there is none."""
-    path, cfg = _start(args)
+    path, cfg = checkpoint_of(args)
     saved = cfg.get("optimizer") or {}
     if args.reset_optimizer or saved.get("_name") != "electra_adam":
         return None
@@ -85,7 +85,7 @@ def betas_of_start(args: argparse.Namespace) -> str | None:
     return found
 
 
-def _start(args: argparse.Namespace, otherwise: str | None = None) -> tuple[Path | None, dict]:
+def checkpoint_of(args: argparse.Namespace, otherwise: str | None = None) -> tuple[Path | None, dict]:
     """Find the checkpoint that a run would resume, or else another, and its configuration."""
     named = [args.restore_file]
     if args.restore_file == "checkpoint_last.pt":  # fairseq checkpoint_utils.py::load_checkpoint

@@ -1,6 +1,7 @@
 """The data folders of pre-training: where a split lies, and its rows."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,23 @@ class PretrainingData:
             corruptions[BY_GENERATOR], name = of_generator
             logger.info(f"{prefix}: {BY_GENERATOR}_auc is that of replacements by {name}")
         return corruptions
+
+
+def refuse_parts(prefixes: Sequence[Path], is_train: bool) -> None:
+    """Refuse a split of several parts, such as ``train`` and ``train1``, of which one would be read.
+
+    Args:
+        prefixes: folder and split of each file that is read.
+        is_train: whether it is the training text.
+
+    Raises:
+        InputError: there are more parts.
+    """
+    for prefix in prefixes:
+        if not Path(f"{prefix}1.idx").is_file():
+            continue
+        name = Path(prefix).name
+        remedy = f"name all parts with --valid-subset {name},{name}1, and leave --combine-valid-subsets out"
+        if is_train:
+            remedy = "encode all files together, or each part into a folder of its own, and give them as A:B"
+        raise InputError(f"{prefix}1 stands beside {prefix}, and the two are not put together: {remedy}")

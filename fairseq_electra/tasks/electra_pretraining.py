@@ -28,7 +28,7 @@ from fairseq_electra.pretraining.thinned_batches import thinned
 from fairseq_electra.pretraining.unread_options import refuse_unread_options
 from fairseq_electra.tasks._masked_share import MaskedShare
 from fairseq_electra.tasks._partners import check_criterion, check_model
-from fairseq_electra.tasks._pretraining_data import PretrainingData
+from fairseq_electra.tasks._pretraining_data import PretrainingData, refuse_parts
 from fairseq_electra.tasks._pretraining_options import (
     ElectraPretrainingConfig,
     check_duplicates,
@@ -120,9 +120,15 @@ class ElectraPretrainingTask(FairseqTask):
         Args:
             split: file name without its ending: train, valid, ...
             epoch: number of the epoch; with several data folders, each epoch reads the next one in turn.
-            combine: not used; fairseq passes it.
+            combine: put the parts of a split together, as fairseq asks for the training text and, with
+                ``--combine-valid-subsets``, for validation; here a split has one part.
+
+        Raises:
+            InputError: a split that is to be put together has more parts.
         """
         prefixes = self.data.locate(split, epoch, is_loaded=split in self.datasets)
+        if combine:
+            refuse_parts(prefixes, is_train=split == self.cfg.train_subset)
         name = ", ".join(map(str, prefixes))
         dataset = self.datasets[split] = self.data.load(split, prefixes)
         self._log_unigram_baseline(split, name, dataset)

@@ -109,7 +109,7 @@ PRETRAINING, FINETUNING = {"generator_layers": None}, {"network": "discriminator
         ("pooling", "mean", "first", FINETUNING),
     ],
 )
-def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, before, now, stage):
+def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, before, now, stage, caplog):
     def with_model(**options):
         model = {"model_size": "tiny", "positions": "rotary", **stage, **options}
         return OmegaConf.merge(configuration(), {"model": model})
@@ -119,7 +119,13 @@ def test_a_run_does_not_resume_as_a_model_that_computes_something_else(name, bef
     with pytest.raises(InputError, match=f"--{option} .*, and this one has {now}: give --{option}"):
         same_run.check(with_model(**{name: now}), ["a"], saved, "save/checkpoint_last.pt")
     same_run.check(with_model(**{name: before, "dropout": 0.3}), ["a"], saved, "save/checkpoint_last.pt")
+    assert not caplog.records
     same_run.check(with_model(**{name: now}), ["a"], saved, "elsewhere/checkpoint_last.pt")
+    same_run.check_weights(with_model(**{name: now}), saved, "elsewhere/checkpoint_last.pt")
+    said = f"elsewhere/checkpoint_last.pt was trained with --{option} {before or 0}, and this run has {now}"
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == (0 if name in ("rotary_base", "pooling") else 2)
+    assert all(each.startswith(said) for each in warned)
 
 
 def test_a_generator_that_is_still_random_is_not_fine_tuned():

@@ -74,6 +74,40 @@ def test_a_run_resumes_exactly_and_without_the_checkpoint_of_its_generator(tmp_p
     assert model.fill_mask("The <mask> of a class.") and len(model.detect_replaced("A class.")[0]) > 2
 
 
+def test_weights_with_another_generator_are_refused_and_the_own_file_may_change(tmp_path, data_bin, sources):
+    """They would replace the generator that the command line names."""
+    source, other = tmp_path / "source.pt", tmp_path / "other.pt"
+    shutil.copy(sources["electra"], source)
+    state = torch.load(source, weights_only=True)
+    state["model"]["generator.layers.0.output.weight"] += 1e-3
+    torch.save(state, other)
+    last = tmp_path / "save" / "checkpoint_last.pt"
+    train(data_bin, tmp_path / "save", source, "--max-update", "2")
+    said = (
+        f"save/checkpoint_last.pt has another generator than --generator-from {other}: give --generator-from"
+    )
+    run = [*RUN, *FROZEN, "--generator-from", other, "--max-update", "3"]
+    for start in (["--finetune-from-model", last], ["--continue-once", last], ["--restore-file", last]):
+        assert said in refusal(data_bin, tmp_path / "new", *run, *start)
+    assert said in refusal(data_bin, tmp_path / "save", *run)
+    run[run.index(other)] = last
+    assert train_here(data_bin, tmp_path / "new", *run, "--finetune-from-model", last).updates == 3
+    shutil.copy(other, source)
+    assert train(data_bin, tmp_path / "save", source, "--max-update", "3").updates == 3
+
+
+def test_a_discriminator_starts_from_one_checkpoint(tmp_path, data_bin, sources):
+    twice = [
+        "--discriminator-from-generator",
+        "--finetune-from-model",
+        sources["electra"],
+        "--max-update",
+        "1",
+    ]
+    said = refusal(data_bin, tmp_path / "save", *RUN, *FROZEN, "--generator-from", sources["mlm"], *twice)
+    assert "--discriminator-from-generator starts the discriminator from the generator, and" in said
+
+
 def test_no_gradient_reaches_the_generator_and_it_has_no_dropout(make_task, make_model, sources):
     from tests.helpers.components import criterion_for
 
