@@ -15,7 +15,8 @@ from fairseq_electra.electra.size_table import arch_names
 from fairseq_electra.errors import InputError
 from tests.helpers.fairseq_source import source_of
 from tests.helpers.paths import USER_DIR
-from tests.helpers.training import refusal_here
+from tests.helpers.small_model import TINY_NET
+from tests.helpers.training import configuration, refusal_here, train_here
 
 GIVEN = {
     "--task": "electra_pretraining",
@@ -112,6 +113,20 @@ def test_what_is_left_out_or_misspelt_is_named_with_what_to_give(
     found = refusal_here(line(data_bin, tmp_path / "save", **changes))
     assert sentence in found and "\n" not in found and len(found) < 300
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.log"))
+
+
+@pytest.mark.parametrize(("option", "before"), [("objective", "mlm"), ("tie_embeddings", "gdes")])
+def test_what_a_model_without_a_size_takes_from_its_checkpoint_is_not_asked_for_otherwise(
+    tmp_path, data_bin, option, before
+):
+    save, usual = tmp_path / "save", {"objective": "electra", "tie_embeddings": "all"}[option]
+    name = f"--{option.replace('_', '-')}"
+    train_here(data_bin, save, *TINY_NET, "--max-update", "1", "--num-workers", "0", name, before)
+    start = {"arch": "electra", "finetune_from_model": str(save / "checkpoint_last.pt")}
+    said = f"{name} {usual}: {save}/checkpoint_last.pt was trained with {name} {before}, which --arch electra"
+    assert said in refusal_here(line(data_bin, tmp_path / "new", **start, **{option: usual}))
+    for allowed in ({option: before}, {}):
+        configuration(line(data_bin, tmp_path / "new", **start, **allowed))
 
 
 def test_data_that_is_left_out_is_named():

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -190,6 +191,19 @@ def test_a_checkpoint_that_does_not_say_what_was_read_begins_the_epoch_anew(make
     caplog.clear()
     itrs = readers(make_rows, state=old | {"epoch": 2, "iterations_in_epoch": 0}, epoch=2)
     assert read(itrs) == read(readers(make_rows, epoch=2)) and "starts again" not in caplog.text
+
+
+def test_the_record_of_an_epoch_that_begins_anew_is_of_what_was_read_since(tmp_path, data_bin):
+    save, half = tmp_path / "save", [*RUN, "--disable-validation", "--tokens-per-sample"]
+    train_here(data_bin, save, *half, 64, "--max-update", "8", "--lr", "1e-2")
+    log = train_here(data_bin, save, *half, 32, "--max-epoch", "1", "--lr", "1e-9")
+    assert "epoch 1 starts again, after 8 batches of it" in log.text
+    steps = [record for record in log.records if record["subset"] == "train_inner"]
+    (epoch,) = (json.loads(line.split(" | ")[-1]) for line in log.text.splitlines() if "| train | {" in line)
+    tokens = [step["wpb"] for step in steps]
+    expected = np.average([step["masked_lm_loss"] for step in steps], weights=tokens)
+    assert float(epoch["train_masked_lm_loss"]) == pytest.approx(expected, abs=0.02)
+    assert float(epoch["train_wpb"]) == pytest.approx(np.mean(tokens), abs=0.1)
 
 
 def test_fairseq_still_skips_batches_by_their_number():

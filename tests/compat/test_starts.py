@@ -232,15 +232,17 @@ def test_the_runs_of_a_sweep_know_nothing_of_each_other(tmp_path, data_bin):
     assert best[0] < best[1]
 
 
-def run_of(metric="loss", maximize=False, **more):
+def run_of(metric="loss", maximize=False, text="text", length=64, **more):
     checkpoint = {
         "best_checkpoint_metric": metric,
         "maximize_best_checkpoint_metric": maximize,
         "patience": 3,
         "reset_optimizer": False,
     }
+    groups = {"checkpoint": SimpleNamespace(**(checkpoint | more))}
+    groups["task"] = SimpleNamespace(tokens_per_sample=length)
     return SimpleNamespace(
-        cfg=SimpleNamespace(checkpoint=SimpleNamespace(**(checkpoint | more))), is_data_parallel_master=True
+        cfg=SimpleNamespace(**groups), is_data_parallel_master=True, _validation_data=[text]
     )
 
 
@@ -259,6 +261,24 @@ def test_the_best_score_of_another_metric_is_forgotten(counted, caplog):
     patience.read_counters(run_of("disc_auc", maximize=True), state["extra_state"], False)
     assert "best" not in state["extra_state"] and not counted
     assert "the best score so far is of loss, not of --best-checkpoint-metric disc_auc" in caplog.text
+
+
+@pytest.mark.parametrize("other", [{"text": "other"}, {"length": 128}])
+def test_the_best_score_on_other_text_is_forgotten(counted, caplog, other):
+    state = {"extra_state": {"best": 3.5}}
+    patience.write_counters(run_of(), state)
+    patience.read_counters(run_of(), state["extra_state"], False)
+    assert state["extra_state"]["best"] == 3.5 and counted["num_runs"] == 2
+    counted.clear()
+    patience.read_counters(run_of(**other), state["extra_state"], False)
+    assert "best" not in state["extra_state"] and not counted
+    assert "the best score so far is of other validation text, or rows of another length" in caplog.text
+
+
+def test_checkpoints_that_record_the_metric_alone_keep_their_best_score(counted):
+    state = {"best": 3.5, "best_metric": {"name": "loss", "maximize": False}}
+    patience.read_counters(run_of(), state, False)
+    assert state["best"] == 3.5
 
 
 @pytest.mark.parametrize(
