@@ -8,6 +8,7 @@ checkpoint.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,17 +114,22 @@ def updates_of(state: dict) -> int:
 
 
 def traits_of(state: dict) -> dict:
-    """Return what decides what a checkpoint's network computes beside its tensors, by option."""
+    """Return what decides what a checkpoint's network computes, and what it means, by option."""
     from fairseq_electra.electra.configuration import function_of
+    from fairseq_electra.finetuning.info import TUNED_FOR
 
     model = (state.get("cfg") or {}).get("model")
     if model is None or model.get("model_size") is None:
         return {}
-    return {**function_of(model), "pooling": str(model.get("pooling"))}
+    tuned = (state.get("extra_state") or {}).get(TUNED_FOR) or {}
+    task = json.loads(tuned.get("task") or "{}")
+    meaning = {"task": task.get("kind"), "labels": ", ".join(tuned.get("labels") or task.get("labels", ()))}
+    known = {name: value for name, value in meaning.items() if value}
+    return {**function_of(model), "pooling": str(model.get("pooling")), **known}
 
 
 def check_traits(traits: dict, first: dict, path: Path, first_path: Path) -> None:
-    """Refuse checkpoints whose networks compute different functions of their weights."""
+    """Refuse checkpoints whose networks compute different functions of their weights, or of other tasks."""
     for name in traits.keys() & first.keys():
         if traits[name] != first[name]:
             raise InputError(

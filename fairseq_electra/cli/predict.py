@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cells of a TSV, given with --text or --gold, may stand in quotes",
     )
     parser.add_argument(
+        "--header",
+        nargs="+",
+        metavar="COLUMN",
+        help="names of the columns, where a TSV or CSV does not begin with them",
+    )
+    parser.add_argument(
         "--words",
         action="store_true",
         help=(
@@ -102,12 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of --input: a file as prepare reads it; --output is for the answers",
     )
     gold.add_argument("--label", metavar="COLUMN", help="the column with the label")
-    gold.add_argument(
-        "--header",
-        nargs="+",
-        metavar="COLUMN",
-        help="names of the columns, where a TSV does not begin with them",
-    )
     gold.add_argument("--scheme", choices=SCHEMES, help="tags of the file (default: the training's)")
 
 
@@ -205,10 +205,15 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(
             f"--gold {args.gold} is what is read; leave out {'--words' if args.words else '--input'}"
         )
-    only_for_gold = [name for name in ("label", "header", "scheme") if getattr(args, name)]
+    only_for_gold = [name for name in ("label", "scheme") if getattr(args, name)]
     if only_for_gold and not args.gold:
         raise InputError(f"--{only_for_gold[0]} is for --gold FILE; leave it out")
-    if args.quoted and not (args.gold or (args.text and is_table(args.input))):
+    if args.header and not (args.gold or is_table(args.input)):
+        raise InputError(
+            "--header names the columns of a TSV or CSV: give it a name that ends in .tsv or .csv, or leave"
+            " --header out"
+        )
+    if args.quoted and not (args.gold or ((args.text or args.header) and is_table(args.input))):
         raise InputError(
             "--quoted is for the cells of a TSV: give it a name that ends in .tsv, and its columns, --text;"
             " or leave it out"

@@ -26,7 +26,11 @@ Input = str | tuple[str, ...]  # a line of plain text, or the texts of a record
 
 
 def read_inputs(
-    path: str | Path, columns: Sequence[str] = (), named: bool = False, quoted: bool = False
+    path: str | Path,
+    columns: Sequence[str] = (),
+    named: bool = False,
+    quoted: bool = False,
+    header: tuple[str, ...] | None = None,
 ) -> Iterator[Input]:
     """Yield the inputs of a file.
 
@@ -39,7 +43,7 @@ def read_inputs(
         columns: the columns or fields that hold the texts of an input, in order; empty: not known.
         named: the user named the columns, so the file has some: it is read as TSV if its name ends so, else
             as JSON lines.
-        quoted: cells of a TSV may be quoted, as for :class:`fairseq_electra.files.table.Columns`.
+        quoted, header: as for :class:`fairseq_electra.files.table.Columns`.
 
     Raises:
         InputError: the file cannot be read, or a record lacks a text or has a value of another type there;
@@ -49,10 +53,10 @@ def read_inputs(
     if is_read_by_columns(path, columns, named, quoted):
         if not columns:
             raise InputError(
-                f"{source} is a CSV by its name, and the model does not know which columns hold its text;"
-                " name them with --text"
+                f"{source} is a CSV or TSV by its name, and the model does not know which columns hold its"
+                " text; name them with --text"
             )
-        for _, texts in read_rows(path, Columns(tuple(columns), quoted=quoted)):
+        for _, texts in read_rows(path, Columns(tuple(columns), header=header, quoted=quoted)):
             yield tuple(texts)
         return
     lines, head = numbered_lines(path), []

@@ -192,7 +192,10 @@ def _cells(path: str | Path, columns: Columns) -> Iterator[tuple[int, list[str]]
             number = reader.line_num + 1
     except csv.Error as error:
         where = f"{path}, line {number}"
-        message = f"{where}: not a {kind} with quotes ({error}); close every quote, and double those inside"
+        fault, remedy = str(error), "close every quote, and double those inside"
+        if "new-line character" in fault:
+            fault, remedy = "a carriage return outside quotes", "remove it, or quote its cell"
+        message = f"{where}: not a {kind} with quotes ({fault}); {remedy}"
         raise InputError(message) from error
 
 

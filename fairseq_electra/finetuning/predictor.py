@@ -108,16 +108,16 @@ class Predictor(ABC):
 
     def answers_to_file(self, request: Request) -> Iterator[dict]:
         """Answer the inputs of a file; errors as those of :meth:`lines`."""
-        columns = self.columns(request.text)
-        if is_read_by_columns(request.path, columns, bool(request.text), request.quoted):
-            warn_of_quotes(request.path, Columns(columns, quoted=request.quoted))
+        columns, named = self.columns(request.text), bool(request.text or request.header)
+        if is_read_by_columns(request.path, columns, named, request.quoted):
+            warn_of_quotes(request.path, Columns(columns, header=request.header, quoted=request.quoted))
         elif columns and is_table(request.path):
             print(
                 f"warning: {request.path}: the first line does not name {listed(map(repr, columns))}, so all"
                 " lines are read as text, the first too; if it names other columns, give them with --text",
                 file=sys.stderr,
             )
-        yield from self(read_inputs(request.path, columns, named=bool(request.text), quoted=request.quoted))
+        yield from self(read_inputs(request.path, columns, named, request.quoted, request.header))
 
     def as_lines(self, answers: Iterable[dict], request: Request) -> Iterator[str]:
         """Write answers as JSON, one in a line."""

@@ -200,6 +200,16 @@ def test_options_of_labelled_files_are_refused_without_one(tuned, monkeypatch):
     )
 
 
+def test_predict_reads_a_table_without_names_of_its_columns_by_those_of_header(tuned, monkeypatch, tmp_path):
+    (tmp_path / "a.csv").write_text("1,c d e,f\n2,a,b\n")
+    given = ["predict", tuned / "pair", "--input", tmp_path / "a.csv", "--text", "one", "two", "--header"]
+    status, output, said = electra_here(*given, "id", "one", "two")
+    assert status == 0 and len(output.splitlines()) == 2, said
+    assert "--header names the columns of a TSV or CSV" in refused(
+        tuned / "pair", "a\tb\n", monkeypatch, "--header", "a", "b"
+    )
+
+
 def test_predict_writes_a_file_whole(tuned, monkeypatch, tmp_path):
     given = ["predict", tuned / "pair" / "checkpoint_last.pt", "--output", tmp_path / "answers.jsonl"]
     status, output, _ = electra_here(*given, text="a\tb\nc d e\tf\n")

@@ -104,9 +104,16 @@ def test_tables_give_the_texts_of_their_columns(tmp_path):
     tsv = write(tmp_path / "a.tsv", 'id\tfirst\n1\t"say ""a\tb"""\n')
     assert list(read_inputs(tsv, ("first",), named=True, quoted=True)) == [('say "a\tb"',)]
     with pytest.raises(
-        InputError, match=r"a\.csv is a CSV by its name, and the model does not know which columns"
+        InputError, match=r"a\.csv is a CSV or TSV by its name, and the model does not know which columns"
     ):
         list(read_inputs(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(("name", "row"), [("a.tsv", "1\tone\ttwo\n"), ("a.csv", "1,one,two\n")])
+def test_the_columns_of_a_table_may_be_named_beside_it(tmp_path, name, row):
+    header = ("id", "first", "second")
+    read = read_inputs(write(tmp_path / name, row * 2), ("second", "first"), named=True, header=header)
+    assert list(read) == [("two", "one")] * 2
 
 
 def test_a_tsv_that_names_the_columns_is_read_by_them_and_others_line_by_line(tmp_path):

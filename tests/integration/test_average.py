@@ -4,6 +4,7 @@ fairseq-validate gives the figures of training.
 """
 
 import copy
+import json
 import shutil
 
 import pytest
@@ -107,6 +108,14 @@ def test_models_that_compute_different_functions_are_refused_and_files_are_kept(
         torch.save(other, tmp_path / "other.pt")
         said = refused(path, tmp_path / "other.pt", "--output", output)
         assert f"not of one model: --{name.replace('_', '-')} is {value}" in said and not output.exists()
+    for name, values in (("labels", ("yes", "no")), ("kind", ("sentence_prediction", "sentence_ranking"))):
+        for number, value in enumerate(values):
+            told = {"labels": [], "task": json.dumps({name: [value] if name == "labels" else value})}
+            tuned = {**state, "extra_state": {**state["extra_state"], "tuned_for": told}}
+            torch.save(tuned, tmp_path / f"{number}.pt")
+        said = refused(tmp_path / "0.pt", tmp_path / "1.pt", "--output", output)
+        option = "labels" if name == "labels" else "task"
+        assert f"not of one model: --{option} is {values[1]} and {values[0]}" in said and not output.exists()
     before = path.read_bytes()
     assert "is there already" in refused(path, "--output", path) and path.read_bytes() == before
 
