@@ -209,7 +209,7 @@ def test_a_cell_may_be_as_long_as_a_document(tmp_path, name, quoted):
             '"never closed\tB\tx\nC\tD\tx\n',
             "line 3: not a TSV with quotes (unexpected end of data); close every quote, and double those",
         ),
-        ("a\rb\tB\tx\n", "(a carriage return outside quotes); remove it, or quote its cell"),
+        ("a\rb\tB\tx\n", "line 3: not a TSV with quotes (a carriage return outside quotes); remove it, or"),
         ('"closed" early\tB\tx\n', "line 3: not a TSV with quotes ("),
         ('"A\tB"\tx\n', "line 3: 2 columns, not 3"),
     ],
