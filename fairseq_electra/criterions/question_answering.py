@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fairseq_electra.criterions._head_loss import HeadLoss
 from fairseq_electra.errors import InputError
+from fairseq_electra.finetuning.questions import ANSWERABILITY_WEIGHT
 from fairseq_electra.finetuning.questions.heads import AnswerScores
 
 
@@ -18,7 +19,8 @@ class QuestionAnsweringLossConfig(FairseqDataclass):
     """Options of ``--criterion question_answering``."""
 
     answerability_weight: float = field(
-        default=0.5, metadata={"help": "weight of the loss of whether there is an answer"}
+        default=ANSWERABILITY_WEIGHT,
+        metadata={"help": "weight of the loss of whether there is an answer"},
     )
 
 

@@ -18,10 +18,12 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 from torch import Tensor, nn
 
+from fairseq_electra.electra.sizes import option
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.info import TaskInfo, read_task_info
 from fairseq_electra.finetuning.rows import TaskRows
 from fairseq_electra.finetuning.sameness import constant_warning, shared_prediction
+from fairseq_electra.models.electra_encoder import ElectraEncoderConfig
 from fairseq_electra.pretraining.binarized import load_dictionary, unknown_in_folder
 from fairseq_electra.tasks._rows import RowsDataset
 
@@ -49,6 +51,7 @@ class PreparedFolderTask(FairseqTask, ABC):
     """
 
     kind = ""
+    unread_options: tuple[str, ...] = ()  # of the model: the head has no use for them
     meter = ""  # name of the meter that gathers the results of validation
 
     def __init__(self, cfg: PreparedFolderConfig, dictionary, info: TaskInfo):
@@ -82,7 +85,16 @@ class PreparedFolderTask(FairseqTask, ABC):
             raise InputError(f"--task {self.kind} needs --arch electra_encoder")
         model = models.build_model(cfg, self, from_checkpoint)
         model.register_head(self.cfg.classification_head_name, self.build_head(model))
+        usual = ElectraEncoderConfig.__dataclass_fields__
+        for name in self.unread_options:
+            if str(cfg.get(name, usual[name].default)) != str(usual[name].default):
+                self.warn_of_unread(name, cfg[name], f"the head of --task {self.kind} has none")
         return model
+
+    def warn_of_unread(self, name: str, value: Any, why: str) -> None:
+        """Warn of an option that was given and changes nothing."""
+        if get_global_rank() == 0:
+            logger.warning(f"{option(name)} {value} changes nothing: {why}")
 
     def build_criterion(self, cfg, *args: Any, **kwargs: Any):
         """Build the task's own criterion, and refuse others; arguments and result as FairseqTask's."""

@@ -14,7 +14,12 @@ from torch import nn
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.evaluation import VALID
-from fairseq_electra.finetuning.questions import ANSWERING, BEAM, MAX_ANSWER_LENGTH
+from fairseq_electra.finetuning.questions import (
+    ANSWERABILITY_WEIGHT,
+    ANSWERING,
+    BEAM,
+    MAX_ANSWER_LENGTH,
+)
 from fairseq_electra.finetuning.questions.answers import (
     answers_of_questions,
     score_split,
@@ -55,6 +60,7 @@ class QuestionAnsweringTask(PreparedFolderTask):
     """Extractive question answering (Clark et al. 2020, appendix B)."""
 
     kind, meter = ANSWERING, "_windows"
+    unread_options = ("pooling", "head_dropout")
 
     def __init__(self, cfg: QuestionAnsweringConfig, *args: Any):
         super().__init__(cfg, *args)
@@ -69,6 +75,19 @@ class QuestionAnsweringTask(PreparedFolderTask):
     def build_head(self, model) -> nn.Module:
         """Build the head."""
         return answer_head(str(self.cfg.answer_head), model.sizes.hidden_size, self.info.unanswerable)
+
+    def build_criterion(self, cfg, *args: Any, **kwargs: Any):
+        """Build the loss; warn of options that change nothing. Arguments and result as FairseqTask's."""
+        criterion = super().build_criterion(cfg, *args, **kwargs)
+        is_independent = str(self.cfg.answer_head) == INDEPENDENT
+        if is_independent and self.cfg.beam != BEAM:
+            self.warn_of_unread("beam", self.cfg.beam, f"it is for --answer-head {CONDITIONAL}")
+        if criterion.answerability_weight != ANSWERABILITY_WEIGHT and (
+            is_independent or not self.info.unanswerable
+        ):
+            why = f"it is for --answer-head {CONDITIONAL} and questions of which some have no answer"
+            self.warn_of_unread("answerability_weight", criterion.answerability_weight, why)
+        return criterion
 
     def rows(self, split: str) -> QuestionRows:
         """Open a split and return its rows."""

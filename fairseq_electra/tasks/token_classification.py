@@ -19,6 +19,7 @@ class TokenClassificationTask(PreparedFolderTask):
     """Tagging by the first piece of each word (Clark et al. 2020, and Devlin et al. 2019, section 5.3)."""
 
     kind, meter = TAGGING, "_words"
+    unread_options = ("pooling",)
 
     def build_head(self, model) -> nn.Module:
         """Build the head."""

@@ -359,6 +359,26 @@ def test_a_resumed_run_is_the_undisturbed_one(tmp_path, sources, version):
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "part"))
 
 
+@pytest.mark.parametrize(
+    ("version", "given", "unread"),
+    [
+        ("1.1", {"answer_head": "independent", "beam": 3}, ["beam"]),
+        ("1.1", {"answer_head": "conditional", "answerability_weight": 1.0}, ["answerability_weight"]),
+        ("2.0", {"answer_head": "conditional", "answerability_weight": 1.0, "beam": 3}, []),
+        ("2.0", {"answer_head": "independent", "pooling": "mean", "head_dropout": 0.3}, None),
+    ],
+)
+def test_options_that_change_nothing_are_warned_of(tmp_path, sources, version, given, unread):
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    last = ["--disable-validation", "--max-update", "1", "--no-save"]
+    log = run_here(stock(sources / "bin" / version, tmp_path / "save", *options, *last), tmp_path / "save")
+    unread = ["pooling", "head_dropout"] if unread is None else unread
+    expected = [f"--{name.replace('_', '-')} {given[name]} changes nothing:" for name in unread]
+    found = [line.split(" | ")[-1] for line in log.text.splitlines() if "changes nothing" in line]
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
 def test_checkpoints_do_not_grow_by_what_validations_have_gathered(tmp_path, sources):
     more = ["--max-update", "3", "--save-interval-updates", "1"]
     log = run_here(stock(sources / "bin" / "2.0", tmp_path / "save", *more), tmp_path / "save")
