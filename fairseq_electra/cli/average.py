@@ -20,6 +20,8 @@ from fairseq_electra.paths import CHECKPOINT, require
 if TYPE_CHECKING:
     from torch import Tensor
 
+LABELS = "labels"  # of a model that was fine-tuned
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -121,16 +123,23 @@ def traits_of(state: dict) -> dict:
     model = (state.get("cfg") or {}).get("model")
     if model is None or model.get("model_size") is None:
         return {}
-    tuned = (state.get("extra_state") or {}).get(TUNED_FOR) or {}
-    task = json.loads(tuned.get("task") or "{}")
-    meaning = {"task": task.get("kind"), "labels": ", ".join(tuned.get("labels") or task.get("labels", ()))}
-    known = {name: value for name, value in meaning.items() if value}
-    return {**function_of(model), "pooling": str(model.get("pooling")), **known}
+    traits = {**function_of(model), "pooling": str(model.get("pooling"))}
+    tuned = (state.get("extra_state") or {}).get(TUNED_FOR)
+    if tuned is None:
+        return traits
+    task = json.loads(tuned["task"] or "{}")
+    labels = tuned["labels"] or task.get("labels", ())
+    return traits | {"task": task.get("kind"), LABELS: ", ".join(labels) or "none"}
 
 
 def check_traits(traits: dict, first: dict, path: Path, first_path: Path) -> None:
     """Refuse checkpoints whose networks compute different functions of their weights, or of other tasks."""
     for name in traits.keys() & first.keys():
+        if traits[name] != first[name] and name == LABELS:
+            raise InputError(
+                f"{path} has the labels {traits[name]}, and {first_path} has {first[name]}: they are not of"
+                " one model"
+            )
         if traits[name] != first[name]:
             raise InputError(
                 f"{path} and {first_path} are not of one model: --{name.replace('_', '-')} is"

@@ -208,10 +208,10 @@ def _check(args: argparse.Namespace) -> None:
     only_for_gold = [name for name in ("label", "scheme") if getattr(args, name)]
     if only_for_gold and not args.gold:
         raise InputError(f"--{only_for_gold[0]} is for --gold FILE; leave it out")
-    if args.header and not (args.gold or is_table(args.input)):
+    if args.header and (args.words or not (args.gold or is_table(args.input))):
         raise InputError(
-            "--header names the columns of a TSV or CSV: give it a name that ends in .tsv or .csv, or leave"
-            " --header out"
+            "--header names the columns of a TSV or CSV with texts: give it a name that ends in .tsv or .csv,"
+            " and no --words; or leave --header out"
         )
     if args.quoted and not (args.gold or ((args.text or args.header) and is_table(args.input))):
         raise InputError(

@@ -90,11 +90,6 @@ def cost_of(plan: Plan, objective: str) -> Cost:
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
     dataset = task.load_dataset(cfg.dataset.train_subset)
-    if plan.batch_size > len(dataset):
-        raise InputError(
-            f"batch_size {plan.batch_size:,} is more than the {len(dataset):,} rows of {plan.data}, so an"
-            " update would read fewer than it counts; give a smaller one, or more text"
-        )
     lengths = dataset.sizes.astype(np.float64)
     tokens = float(lengths.mean())
     count = model.flops(len(task.source_dictionary))

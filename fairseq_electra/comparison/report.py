@@ -22,7 +22,8 @@ NOTE = (
     " the 95 % interval of a difference by bootstrap over the seeds of pre-training that both have, seeds of"
     " fine-tuning, and examples (of tasks that give each example one label or number) or minimal pairs. One"
     " seed has no interval, and that of few seeds is too narrow: where only the seeds of pre-training matter,"
-    " it holds the truth one time in two with two of them, and three times in four with three."
+    " it holds the truth one time in two with two of them, and three times in four with three. The mean is"
+    " over the tasks that all cells have, and BLiMP is compared between scores of one kind alone."
 )
 
 
@@ -145,13 +146,11 @@ def less_reference(
     return found
 
 
-def kind_of(score: str, result: dict[str, Any]) -> bool:
-    """Tell apart what one name of a score of minimal pairs stands for in two cells, which cannot be compared.
-
-    The generator is the whole model, or a smaller network beside it; the discriminator detects replaced
-    tokens, or predicts the original ones.
-    """
-    return result["has_discriminator"] if score == "generator" else "main_lm_loss" in result["valid"]
+def kind_of(score: str, result: dict[str, Any]) -> str:
+    """Return what a score of minimal pairs is of; scores of different kinds are not compared."""
+    if score == "generator":
+        return "a smaller network beside it" if result["has_discriminator"] else "the whole model"
+    return "it predicts tokens" if "main_lm_loss" in result["valid"] else "it detects replaced ones"
 
 
 def check_rates(cells: Sequence[dict[str, Any]]) -> None:
@@ -349,27 +348,30 @@ def finetuning_rates_table(plan: Plan, choices: Sequence[dict[str, Any]]) -> str
         plan: the plan.
         choices: contents of the files of the cells that choose rates of fine-tuning.
     """
-    rates = sorted(plan.finetuning_rates)
-    rows = []
+    rates = [f"{rate:g}" for rate in sorted(plan.finetuning_rates)]
+    rows, any_constant = [], False
     for result in choices:
         for task, scores in result.get("choice", {}).items():
-            reached = {float(rate): score for rate, score in scores.items()}
-            best = max((score for score in reached.values() if score is not None), default=None)
-            values = [reached.get(rate) for rate in rates]
-            cells = ["diverged" if value is None else f"{value:.1f}" for value in values]
-            if best is not None:
-                cells[values.index(best)] = f"**{best:.1f}**"
-            for rate in result.get("constant", {}).get(task, ()):
-                cells[rates.index(float(rate))] += " (constant)"
+            reached = {rate: score for rate in rates if (score := scores.get(rate)) is not None}
+            best = max(reached, key=lambda rate: reached[rate], default=None)
+            constant = result.get("constant", {}).get(task, ())
+            any_constant = any_constant or bool(constant)
+            cells = []
+            for rate in rates:
+                cell = f"{reached[rate]:.1f}" if rate in reached else "diverged"
+                cell = f"**{cell}**" if rate == best else cell
+                cells.append(f"{cell} (constant)" if rate in constant else cell)
             rows.append([result["objective"], task, *cells])
     if not rows:
         return ""
     title = (
         "**Learning rates of fine-tuning**, by the score on held-out training examples, after"
         f" {plan.choice_budget / 1e6:g} M tokens of {plan.reference}; where the best is the lowest or the"
-        " highest, a better one may lie outside; constant: it predicts the same for all examples"
+        " highest, a better one may lie outside"
     )
-    return f"{title}\n\n{table(['objective', 'task', *(f'{rate:g}' for rate in rates)], rows)}"
+    if any_constant:
+        title += "; constant: it predicts the same for all examples"
+    return f"{title}\n\n{table(['objective', 'task', *rates], rows)}"
 
 
 def edges(plan: Plan, lines: Sequence[dict[str, Any]]) -> list[str]:

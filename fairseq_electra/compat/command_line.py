@@ -105,7 +105,7 @@ def check_command_lines() -> None:
         parsed = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
         args = parsed[0] if parse_known and not suppress_defaults else parsed
         set_total_updates(args)
-        if not suppress_defaults and getattr(args, "arch", None) == "electra":
+        if not suppress_defaults and takes_over(args):
             check_taken_over(args, given)
         return parsed
 
@@ -238,6 +238,11 @@ def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
     return [*words, *others]
 
 
+def takes_over(args: argparse.Namespace) -> bool:
+    """Tell whether a pre-training takes what it is from the checkpoint that it starts from."""
+    return getattr(args, "arch", None) == "electra" and getattr(args, "model_size", None) is None
+
+
 def check_taken_over(args: argparse.Namespace, given: Sequence[str]) -> None:
     """Refuse what ``--arch electra`` takes from a checkpoint where the command line asks for the default.
 
@@ -261,7 +266,7 @@ def check_taken_over(args: argparse.Namespace, given: Sequence[str]) -> None:
         if is_given(option, given) and getattr(args, name) == usual and str(before) != usual:
             raise InputError(
                 f"{option} {usual}: {path} was trained with {option} {before}, which --arch electra takes"
-                f" over: leave {option} out, or name a size, such as --arch electra_tiny"
+                f" over: leave {option} out; or, for a new model, name a size and leave the checkpoint out"
             )
 
 

@@ -9,7 +9,7 @@ sentence.
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fairseq_electra.electra.sizes import EncoderSizes, option
 from fairseq_electra.electra.state import check_trained, drawn_in
 from fairseq_electra.errors import InputError
 from fairseq_electra.pretraining.dictionary import dictionary_digest, read_vocabulary
+from fairseq_electra.pretraining.fixed_corruption import BY_GENERATOR
 from fairseq_electra.pretraining.languages import language_folders, vocabulary_folder
 from fairseq_electra.pretraining.wordpiece import DICTIONARY_FILE
 
@@ -70,13 +71,18 @@ def data_of(trainer) -> list[str]:
     return trainer._training_data
 
 
-def validation_data_of(trainer) -> list[str]:
-    """Return the :func:`digests` of the text that the best checkpoint is chosen on."""
+def validation_data_of(trainer) -> str:
+    """Return the :func:`digest` of the text that the best checkpoint is chosen on.
+
+    It is the first split of ``--valid-subset`` in the first data folder. A generator's corruption belongs to
+    it where the metric is of that.
+    """
     if not hasattr(trainer, "_validation_data"):
         cfg = trainer.cfg
-        trainer._validation_data = digests(
-            getattr(cfg.task, "data", None), cfg.dataset.valid_subset, _languages(cfg)
-        )
+        first = Path((getattr(cfg.task, "data", None) or "").split(":")[0])
+        split = first / cfg.dataset.valid_subset.split(",")[0]  # of a language: in a folder of its own
+        is_needed = str(cfg.checkpoint.best_checkpoint_metric).startswith(BY_GENERATOR)
+        trainer._validation_data = digest(split.parent, split.name, () if is_needed else (".npz",))
     return trainer._validation_data
 
 
@@ -93,7 +99,7 @@ def check(cfg, data: list[str], state: dict, path: str) -> None:
         InputError: The checkpoint is of another task, criterion or optimizer; or it is in this run's own
             folder, and of other data or another model, or without a state of the optimizer.
     """
-    is_own = Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
+    is_own = _is_own(cfg, path)
     for component in COMPONENTS:
         before, now = _name(state.get("cfg"), component), _name(cfg, component)
         if before and now and before != now:
@@ -147,7 +153,7 @@ def check_weights(cfg, state: dict, path: str) -> None:
     if str(_model(cfg).get("network")) == "generator":
         check_trained(drawn_in(state), "generator", path)
         return
-    if _model(cfg).get("discriminator_from_generator"):
+    if _model(cfg).get("discriminator_from_generator") and not _is_own(cfg, path):
         raise InputError(
             f"--discriminator-from-generator starts the discriminator from the generator, and {path} has"
             " another one: leave out one of the two"
@@ -197,8 +203,7 @@ def check_frozen_generator(cfg, model: Any, state: dict, path: str) -> None:
         InputError: The checkpoint has another generator.
     """
     source, tensors = _model(cfg).get("generator_from"), state.get("model") or {}
-    is_own = Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
-    if is_own and source == _model(state.get("cfg")).get("generator_from"):
+    if _is_own(cfg, path) and source == _model(state.get("cfg")).get("generator_from"):
         return  # the run keeps its generator, whatever has become of that file
     if not source or not Path(source).is_file():
         return
@@ -222,6 +227,11 @@ def has_other_vocabulary(data: str, state: dict, languages: str | None = None) -
     if folder is None or version is None:
         return False
     return bytes(version.tolist()) != dictionary_digest(read_vocabulary(folder))
+
+
+def _is_own(cfg, path: str) -> bool:
+    """Tell whether a checkpoint lies in the run's own folder."""
+    return Path(path).resolve().parent == Path(cfg.checkpoint.save_dir).resolve()
 
 
 def _name(cfg, component: str) -> str | None:
@@ -277,7 +287,7 @@ def digests(data: str | None, splits: str, languages: str | None = None) -> list
     return list(filter(None, (digest(folder, splits.split(",")[0]) for folder in folders)))
 
 
-def digest(folder: Path, split: str) -> str:
+def digest(folder: Path, split: str, without: Sequence[str] = ()) -> str:
     """Return a digest of the files of a split: of their names, sizes and content.
 
     Of a long file some parts are read.
@@ -285,12 +295,14 @@ def digest(folder: Path, split: str) -> str:
     Args:
         folder: A folder of binarized text, or of a prepared task.
         split: Start of the files' names, up to the first dot.
+        without: Endings of files that are left out.
 
     Returns:
         SHA-256 in hexadecimal; empty if there are no files.
     """
     patterns = (f"{split}.*", f"*/{split}.*")
-    paths = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    paths = sorted(path for path in found if path.suffix not in without)
     sha256 = hashlib.sha256()
     for path in paths:
         sha256.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())

@@ -129,4 +129,11 @@ def sizes_in(options: Options) -> dict[str, Any]:
 
 def function_of(options: Options) -> dict[str, Any]:
     """Return the options that decide what a model computes from its weights, each as a value."""
-    return {name: value for name, value in sizes_in(options).items() if name not in CHANGEABLE}
+    found = sizes_in(options)
+    if "generator_layers" in options:  # as they follow from the others where they are not given
+        generator = generator_sizes(options)
+        found |= {
+            "generator_num_attention_heads": generator.num_attention_heads,
+            "generator_intermediate_size": generator.intermediate_size,
+        }
+    return {name: value for name, value in found.items() if name not in CHANGEABLE}

@@ -227,6 +227,8 @@ def _table_rows(path: str | Path, columns: Columns, faults: Faults) -> Iterator[
         raise InputError(
             f"{path} has no column {missing[0]!r}, its first line names {listed(map(repr, header))};"
             f" {_advice(header, missing[0])}"
+            if columns.header is None
+            else f"--header names {listed(map(repr, header))}, and no {missing[0]!r}; name one of these"
         )
     twice = [name for name in _names(columns) if header.count(name) > 1]
     if twice:

@@ -27,12 +27,12 @@ SAFE_BETAS = "(0.9, 0.98)"
 def fill_in(args: argparse.Namespace) -> None:
     """Fill in open options: those of the checkpoint to start from, or safe ones."""
     chosen = MODEL_SIZES[str(args.model_size)].arch_traits | {"bias_correction": "on"}
-    _set_open(args, chosen | traits_ofcheckpoint_of(args))
+    _set_open(args, chosen | traits_of_start(args))
 
 
 def fill_in_betas(args: argparse.Namespace) -> None:
     """Fill in Adam's betas of a pre-training whose command line leaves them open, behind :func:`fill_in`."""
-    _set_open(args, {"adam_betas": betas_ofcheckpoint_of(args) or SAFE_BETAS})
+    _set_open(args, {"adam_betas": betas_of_start(args) or SAFE_BETAS})
 
 
 def _is_open(args: argparse.Namespace, name: str) -> bool:
@@ -46,7 +46,7 @@ def _set_open(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
             setattr(args, name, value)
 
 
-def traits_ofcheckpoint_of(args: argparse.Namespace) -> dict[str, Any]:
+def traits_of_start(args: argparse.Namespace) -> dict[str, Any]:
     """Read the traits of the checkpoint that a run would start from; empty if there is none of ours.
 
     Of those that are off by default, the ones that are on and that the command line does not name; and the
@@ -72,7 +72,7 @@ def traits_ofcheckpoint_of(args: argparse.Namespace) -> dict[str, Any]:
     return found | later
 
 
-def betas_ofcheckpoint_of(args: argparse.Namespace) -> str | None:
+def betas_of_start(args: argparse.Namespace) -> str | None:
     """Read Adam's betas from the checkpoint that a run would resume; None if there is none."""
     path, cfg = checkpoint_of(args)
     saved = cfg.get("optimizer") or {}

@@ -232,5 +232,5 @@ def refuse_parts(prefixes: Sequence[Path], is_train: bool) -> None:
         name = Path(prefix).name
         remedy = f"name all parts with --valid-subset {name},{name}1, and leave --combine-valid-subsets out"
         if is_train:
-            remedy = "encode all files together, or each part into a folder of its own, and give them as A:B"
+            remedy = f"encode all files together, or move {name}1 elsewhere"
         raise InputError(f"{prefix}1 stands beside {prefix}, and the two are not put together: {remedy}")

@@ -205,8 +205,12 @@ def test_predict_reads_a_table_without_names_of_its_columns_by_those_of_header(t
     given = ["predict", tuned / "pair", "--input", tmp_path / "a.csv", "--text", "one", "two", "--header"]
     status, output, said = electra_here(*given, "id", "one", "two")
     assert status == 0 and len(output.splitlines()) == 2, said
-    assert "--header names the columns of a TSV or CSV" in refused(
-        tuned / "pair", "a\tb\n", monkeypatch, "--header", "a", "b"
+    for more in (["--header", "a", "b"], ["--input", tmp_path / "a.csv", "--words", "--header", "a", "b"]):
+        said = refused(tuned / "pair", "a\tb\n", monkeypatch, *more)
+        assert "--header names the columns of a TSV or CSV with texts" in said
+    assert "--header names 'id', 'b', 'c', and no 'one'; name one of these" in refused(
+        *[tuned / "pair", "", monkeypatch, "--input", tmp_path / "a.csv", "--text", "one", "two"],
+        *["--header", "id", "b", "c"],
     )
 
 

@@ -125,8 +125,10 @@ def test_what_a_model_without_a_size_takes_from_its_checkpoint_is_not_asked_for_
     start = {"arch": "electra", "finetune_from_model": str(save / "checkpoint_last.pt")}
     said = f"{name} {usual}: {save}/checkpoint_last.pt was trained with {name} {before}, which --arch electra"
     assert said in refusal_here(line(data_bin, tmp_path / "new", **start, **{option: usual}))
-    for allowed in ({option: before}, {}):
+    for allowed in ({option: before}, {}, {option: usual, "model_size": "tiny"}):
         configuration(line(data_bin, tmp_path / "new", **start, **allowed))
+    del start["finetune_from_model"]  # as the sentence says
+    configuration(line(data_bin, tmp_path / "new", **(start | {"arch": "electra_tiny", option: usual})))
 
 
 def test_data_that_is_left_out_is_named():

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import fairseq.trainer
 import pytest
@@ -181,6 +182,33 @@ def test_the_digest_is_of_the_training_data_wherever_they_lie(tmp_path):
     cfg = configuration(data=f"{one}:{same}:{tmp_path / 'absent'}")
     assert len(same_run.training_data(cfg)) == 2
     assert same_run.training_data(OmegaConf.create({"task": {}, "dataset": {"train_subset": "train"}})) == []
+
+
+def test_the_validation_text_is_the_first_split_of_the_first_folder(tmp_path):
+    def found(data, subset, metric="loss"):
+        cfg = configuration(data=data)
+        cfg.dataset.valid_subset, cfg.checkpoint.best_checkpoint_metric = subset, metric
+        return same_run.validation_data_of(SimpleNamespace(cfg=cfg))
+
+    for name in ("a/valid", "b/valid", "languages/en/valid", "languages/ko/valid"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        for ending in ("bin", "idx"):
+            (tmp_path / f"{name}.{ending}").write_text(name)
+    a, b, languages = tmp_path / "a", tmp_path / "b", tmp_path / "languages"
+    assert found(a, "valid") == found(f"{a}:{b}", "valid,test") != found(f"{b}:{a}", "valid") != ""
+    assert found(languages, "en/valid,ko/valid") != found(languages, "ko/valid,en/valid") != ""
+    before = [found(a, "valid", metric) for metric in ("loss", "fixed_generator_auc")]
+    (a / "valid.fixed_generator.npz").write_text("a corruption")
+    after = [found(a, "valid", metric) for metric in ("loss", "fixed_generator_auc")]
+    assert before[0] == after[0] and before[1] != after[1]
+
+
+def test_heads_that_follow_from_the_width_may_be_named(tmp_path):
+    pretraining = {"model_size": "tiny", "generator_layers": None, "generator_num_attention_heads": None}
+    saved = {"cfg": OmegaConf.merge(configuration(), {"model": pretraining})}
+    for heads, number in ((1, 0), (2, 1)):
+        named = {"model": pretraining | {"generator_num_attention_heads": heads}}
+        assert len(same_run.other_function(OmegaConf.merge(configuration(), named), saved)) == number
 
 
 def test_new_text_with_the_old_folder_is_refused_and_the_old_text_goes_on_from_another_place(

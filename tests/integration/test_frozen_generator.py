@@ -106,6 +106,10 @@ def test_a_discriminator_starts_from_one_checkpoint(tmp_path, data_bin, sources)
     ]
     said = refusal(data_bin, tmp_path / "save", *RUN, *FROZEN, "--generator-from", sources["mlm"], *twice)
     assert "--discriminator-from-generator starts the discriminator from the generator, and" in said
+    stage = ["--discriminator-from-generator", "--max-update"]
+    train(data_bin, tmp_path / "save", sources["mlm"], *stage, "1")
+    again = train(data_bin, tmp_path / "save", sources["mlm"], *stage, "2", "--reset-optimizer")
+    assert again.updates == 2
 
 
 def test_no_gradient_reaches_the_generator_and_it_has_no_dropout(make_task, make_model, sources):
