@@ -122,6 +122,11 @@ def test_to_yaml_lists_what_is_named_also_where_it_is_the_default():
     assert set(short["dataset"]) >= PATCHED and "disc_weight" not in short["criterion"]
 
 
+def test_options_of_block_momentum_are_listed():
+    given = [*command_line("electra_small"), "--use-bmuf", "--global-sync-iter", "7"]
+    assert listed(to_yaml(given))["bmuf"]["global_sync_iter"] == 7
+
+
 def test_the_number_of_gpus_is_listed_where_the_command_line_says_it():
     line = command_line("electra_small")
     assert "distributed_world_size" not in to_yaml(line)

@@ -9,13 +9,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from fairseq_electra.adaptation import new_merges, new_words
-from fairseq_electra.adaptation.continuation import BEFORE, Continuation, warnings_of
+from fairseq_electra.adaptation.continuation import BEFORE, VALID, Continuation, warnings_of
 from fairseq_electra.adaptation.extending import extended, sources_of
 from fairseq_electra.adaptation.figures import Figures
 from fairseq_electra.adaptation.replay import PART_TOKENS, Mixture, encoded_documents
 from fairseq_electra.adaptation.resizing import resized_model
 from fairseq_electra.adaptation.source import notes_on
-from fairseq_electra.adaptation.text import check_apart, check_text
+from fairseq_electra.adaptation.text import HeldOut, check_apart, check_text
 from fairseq_electra.adaptation.training import Recipe
 from fairseq_electra.electra.encoder import check_row_length
 from fairseq_electra.electra.mask_rate import MaskRate
@@ -145,7 +145,9 @@ class Adaptation(Continuation):
     def encode(self) -> list[str]:
         """Encode the text, mixed with the old text, and the held-out texts; returns what to say."""
         tokenizer, unknown, of_old = load_wordpiece(self.start), Unknown(), Unknown()
-        old = RunningText(list(self.settings["--replay"])).lines()
+        replay, general = (list(self.settings[name]) for name in ("--replay", "--general-valid"))
+        held_out = HeldOut(self.text.lines(VALID), RunningText(general).lines())
+        old = held_out.leave_out(RunningText(replay).lines())
         mixture = Mixture(
             encoded_documents(tokenizer, self.text.lines("train"), unknown),
             encoded_documents(tokenizer, old, of_old, longest=PART_TOKENS),
@@ -159,6 +161,8 @@ class Adaptation(Continuation):
             said.append(
                 f"{mixture.old_tokens:,} tokens of the old text between them, {mixture.share:.1%}{short}"
             )
+        if held_out.left_out:
+            said.append(f"{held_out.left_out:,} lines of the old text are held out, and were left out of it")
         return said + warnings_of({str(self.data): unknown, "the text of --replay": of_old}) + warnings
 
     def encode_held_out(self, tokenizer: Tokenizer, vocabulary: Path, folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """The text of a domain, and the part of it that is held out."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -45,6 +46,30 @@ def check_apart(read: Sequence[str], held_out: Sequence[str]) -> None:
     for file in held_out:
         if any(Path(file).samefile(other) for other in read):
             raise InputError(f"{file} is both trained on and held out; hold out other text")
+
+
+class HeldOut:
+    """Lines that are held out, which old text must not train on.
+
+    Args:
+        texts: the held-out texts, each as its lines.
+
+    Attributes:
+        left_out: how many lines of other text were left out.
+    """
+
+    def __init__(self, *texts: Iterable[str]):
+        lines = (line.strip() for line in itertools.chain.from_iterable(texts))
+        self._lines = {line for line in lines if not is_blank(line)}
+        self.left_out = 0
+
+    def leave_out(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines that are not held out."""
+        for line in lines:
+            if line.strip() in self._lines:
+                self.left_out += 1
+            else:
+                yield line
 
 
 class DomainText:

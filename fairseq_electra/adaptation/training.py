@@ -109,7 +109,7 @@ def training_arguments(
         --task electra_pretraining --arch electra --criterion replaced_token_detection
         --tokens-per-sample {recipe.tokens} --batch-size {recipe.rows}
         --optimizer electra_adam --lr {recipe.lr:g} --clip-norm 1.0
-        --lr-scheduler polynomial_decay --warmup-updates {-(-updates // 10)}
+        --lr-scheduler polynomial_decay --warmup-updates {updates // 10}
         --total-num-update {updates} --max-update {updates}
         --valid-subset {",".join(splits)} --validate-interval-updates {every} --validate-interval {NEVER}
         --save-interval-updates {every} --save-interval {NEVER} --keep-interval-updates 1

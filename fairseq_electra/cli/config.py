@@ -25,7 +25,7 @@ from fairseq_electra.pretraining import recipes
 # the groups of fairseq's options that training reads
 GROUPS = (
     *("task", "model", "criterion", "optimizer", "lr_scheduler"),
-    *("optimization", "dataset", "checkpoint", "common", "ema", "distributed_training"),
+    *("optimization", "dataset", "checkpoint", "common", "ema", "bmuf", "distributed_training"),
 )
 # fairseq counts the GPUs it finds, unless the command line says how many to use
 MACHINE_OPTIONS = {"distributed_world_size", "nprocs_per_node"}

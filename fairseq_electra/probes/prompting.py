@@ -94,7 +94,7 @@ def prompt(
             f"{folder} was prepared with another vocabulary than the model's; prepare it again with that one"
         )
     scored = _labelled(net, folder, info, found, split)
-    train = None if settings is None else _labelled(net, folder, info, found, "train")
+    train = None if settings is None else _labelled(net, folder, info, found, "train", draws=True)
     zero_shot = {
         score: score_prompts(net.model, scored.prompts, score, progress=progress).numpy() for score in scores
     }
@@ -108,12 +108,32 @@ def prompt(
 
 
 def _labelled(
-    net: ElectraHubInterface, folder: Path, info: TaskInfo, template: Template, split: str
+    net: ElectraHubInterface,
+    folder: Path,
+    info: TaskInfo,
+    template: Template,
+    split: str,
+    draws: bool = False,
 ) -> Labelled:
+    """Read a split; to draw from, without the pairs that ``--double-unordered`` has added."""
     if split not in info.examples:
         raise InputError(f"{folder} has no split {split!r}; it has {', '.join(info.examples)}")
     target = targets_of(folder, info, split)
     if target is None:
         raise InputError(f"the split {split!r} of {folder} has no labels to compare with; choose another")
     texts = texts_of(folder, info, split, len(net.symbols))
+    if draws:
+        kept = without_mirrored([[tuple(text) for text in each] for each in texts])
+        texts, target = [texts[index] for index in kept], target[kept]
     return Labelled(make_prompts(net, template, info, texts), target)
+
+
+def without_mirrored(examples: Sequence[Sequence[tuple]]) -> list[int]:
+    """Return the numbers of examples that are not an earlier pair the other way round."""
+    seen, kept = set[tuple](), []
+    for index, texts in enumerate(map(tuple, examples)):
+        if len(texts) == 2 and texts[0] != texts[1] and texts[::-1] in seen:
+            continue
+        seen.add(texts)
+        kept.append(index)
+    return kept

@@ -53,7 +53,7 @@ class Clock:
 
     Args:
         spent: The seconds that count against the time limit.
-        device: All seconds, including those of restarts after a kill.
+        device: All seconds, including those of starting again after a kill; what a kill has lost is in none.
         updates: The number of updates at the last checkpoint.
     """
 

@@ -161,6 +161,29 @@ def refused(adapt, tmp_path, *arguments, **options) -> str:
     return done.stderr
 
 
+def test_what_is_held_out_is_left_out_of_the_old_text(adapt, tmp_path, texts):
+    """Figures of the held-out text would else be those of text learnt by heart."""
+    held_out = [
+        line for name in ("valid", "general") for line in texts[name].read_text().splitlines() if line
+    ]
+    everything = tmp_path / "all.txt"
+    everything.write_text("\n\n".join(texts[name].read_text() for name in ("valid", "general", "old")))
+    printed = adapt(
+        *["out", "--replay", everything, "--replay-share", 0.6, "--general-valid", texts["general"]],
+        *["--new-tokens", 0],
+    ).stdout
+    said = re.search(r"(\d+) lines of the old text are held out, and were left out of it", printed)
+    assert said and int(said[1]) >= len(held_out), printed
+    kept = adapt("out2", "--replay", texts["old"], "--replay-share", 0.6, "--new-tokens", 0).stdout
+    assert "held out, and" not in kept
+    lines = {}
+    for split in ("train", "valid", "general"):
+        text = open_binarized(tmp_path / "out/data-bin" / split, 10_000)
+        parts = np.split(text.ids, text.line_sizes.cumsum()[:-1])
+        lines[split] = {part.tobytes() for part in parts if len(part) > 9}
+    assert lines["train"] and not lines["train"] & (lines["valid"] | lines["general"])
+
+
 def test_adapt_refuses_a_model_without_a_generator(adapt, tmp_path, checkpoint, vocabulary):
     cfg, tokenizer = read_checkpoint(checkpoint)["cfg"], load_wordpiece(vocabulary)
     random = ["generator.layers.0.x", "generator_head.bias"]

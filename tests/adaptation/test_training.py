@@ -59,7 +59,7 @@ def test_training_arguments_are_read_by_fairseq_train(cfg, tmp_path):
     assert read.checkpoint.finetune_from_model == str(start) and read.model.model_size is None
     assert read.optimization.max_update == 205 and read.optimization.lr == [2e-4]
     schedule = read.lr_scheduler
-    assert (schedule.warmup_updates, schedule.total_num_update) == (21, 205)
+    assert (schedule.warmup_updates, schedule.total_num_update) == (20, 205)
     # ten checkpoints with validations, the last at the end or behind it
     assert read.checkpoint.save_interval_updates == read.dataset.validate_interval_updates == 21
     assert read.dataset.valid_subset == "valid,general" and read.common.cpu

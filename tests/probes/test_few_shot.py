@@ -12,6 +12,7 @@ from fairseq_electra.finetuning.sentences import PREDICTION
 from fairseq_electra.hub.interface import ElectraHubInterface
 from fairseq_electra.probes.few_shot import FewShot, Labelled, draw, few_shot, fine_tune
 from fairseq_electra.probes.prompt_scores import PROMPT_SCORES, score_prompts, scores_of
+from fairseq_electra.probes.prompting import without_mirrored
 from fairseq_electra.probes.prompts import make_prompts
 from fairseq_electra.probes.templates import Template
 from fairseq_electra.progress import Progress
@@ -118,3 +119,10 @@ def test_dropout_is_drawn_from_the_seed_and_leaves_the_generator_alone(pretraine
     assert torch.equal(torch.get_rng_state(), state)
     weights = [each.discriminator_head.prediction.weight for each in tuned]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_pairs_that_were_added_the_other_way_round_are_not_drawn():
+    a, b, c = (1,), (2, 3), (4,)
+    pairs = [(a, b), (c, c), (b, c), (a, b), (b, a), (c, c), (c, b), (b, a)]
+    assert without_mirrored(pairs) == [0, 1, 2, 3, 5]
+    assert without_mirrored([(a,), (b,), (a,)]) == [0, 1, 2]
