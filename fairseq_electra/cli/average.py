@@ -135,16 +135,17 @@ def traits_of(state: dict) -> dict:
 def check_traits(traits: dict, first: dict, path: Path, first_path: Path) -> None:
     """Refuse checkpoints whose networks compute different functions of their weights, or of other tasks."""
     for name in traits.keys() & first.keys():
-        if traits[name] != first[name] and name == LABELS:
+        if traits[name] == first[name]:
+            continue
+        if name == LABELS:
             raise InputError(
                 f"{path} has the labels {traits[name]}, and {first_path} has {first[name]}: they are not of"
                 " one model"
             )
-        if traits[name] != first[name]:
-            raise InputError(
-                f"{path} and {first_path} are not of one model: --{name.replace('_', '-')} is"
-                f" {traits[name]} and {first[name]}"
-            )
+        raise InputError(
+            f"{path} and {first_path} are not of one model: --{name.replace('_', '-')} is"
+            f" {traits[name]} and {first[name]}"
+        )
 
 
 def is_constant(name: str, tensor: "Tensor") -> bool:

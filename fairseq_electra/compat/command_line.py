@@ -105,7 +105,7 @@ def check_command_lines() -> None:
         parsed = plain(parser, input_args, parse_known, suppress_defaults, modify_parser)
         args = parsed[0] if parse_known and not suppress_defaults else parsed
         set_total_updates(args)
-        if not suppress_defaults and takes_over(args):
+        if not suppress_defaults:
             check_taken_over(args, given)
         return parsed
 
@@ -238,23 +238,20 @@ def spell_out_as(named: argparse.Namespace, given: list[str]) -> list[str]:
     return [*words, *others]
 
 
-def takes_over(args: argparse.Namespace) -> bool:
-    """Tell whether a pre-training takes what it is from the checkpoint that it starts from."""
-    return getattr(args, "arch", None) == "electra" and getattr(args, "model_size", None) is None
-
-
 def check_taken_over(args: argparse.Namespace, given: Sequence[str]) -> None:
     """Refuse what ``--arch electra`` takes from a checkpoint where the command line asks for the default.
 
     The model cannot tell the default from an option that is not given.
 
     Args:
-        args: All options of a pre-training that has no size of its own.
+        args: All options of a run.
         given: The command line.
 
     Raises:
         InputError: The checkpoint to start from has another value.
     """
+    if getattr(args, "arch", None) != "electra" or getattr(args, "model_size", None) is not None:
+        return
     from fairseq_electra.models._traits import checkpoint_of
     from fairseq_electra.models.electra import ElectraConfig
 
