@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fairseq_electra.electra.configuration import Options, encoder_sizes
 from fairseq_electra.electra.embeddings import Embeddings
 from fairseq_electra.electra.encoder import Encoder
-from fairseq_electra.electra.fast.unpadded import Unpadded
+from fairseq_electra.electra.fast.unpadded import BFLOAT16_MULTIPLE, Unpadded
 from fairseq_electra.electra.initialization import draw_parameters
 from fairseq_electra.electra.sizes import EncoderSizes
 from fairseq_electra.errors import InputError
@@ -106,8 +107,10 @@ class EncoderWithHeads(nn.Module):
 
     def _last_states(self, tokens: Tensor, segment_ids: Tensor, padding_mask: Tensor) -> Tensor:
         """Encode rows without their padding, where that is quicker. Shape: (B, T, C)."""
+        in_bfloat16 = self.autocast == "bf16" or self.embeddings.layer_norm.weight.dtype == torch.bfloat16
+        multiple = BFLOAT16_MULTIPLE if in_bfloat16 else 1
         # parts of a row are counted in it
-        unpadded = None if self.sizes.recurrence else Unpadded.of(padding_mask)
+        unpadded = None if self.sizes.recurrence else Unpadded.of(padding_mask, multiple)
         if unpadded is None:
             return self.extract_features(tokens, segment_ids, padding_mask)
         documents = unpadded.documents

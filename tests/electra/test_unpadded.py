@@ -53,7 +53,7 @@ def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatc
 
     states, gradients = computed()
     assert (states[~real] == 0).all()  # padding was not computed
-    monkeypatch.setattr(Unpadded, "of", lambda padding_mask: None)
+    monkeypatch.setattr(Unpadded, "of", lambda *_: None)
     expected, expected_gradients = computed()
     assert (states - expected)[real].abs().max() < 1e-10 and (expected[~real] != 0).any()
     for name, gradient in expected_gradients.items():
@@ -61,11 +61,50 @@ def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatc
             assert (gradients[name] - gradient).abs().max() < 1e-9 * gradient.abs().max().clamp(min=1), name
 
 
+def states_and_gradients(model, tokens, weight):
+    states = model(tokens)[0]
+    gradients = torch.autograd.grad((states * weight).sum(), list(model.parameters()), allow_unused=True)
+    return [states, *(gradient for gradient in gradients if gradient is not None)]
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_spare_ids_change_no_state_and_no_gradient(positions, monkeypatch):
+    model, tokens = made(positions=positions, max_position_embeddings=20), batch([20, 0, 9, 3], 20)
+    weight = torch.randn(4, 20, model.sizes.hidden_size, dtype=torch.float64)
+    expected = states_and_gradients(model, tokens, weight)
+    found, of = [], Unpadded.of
+    monkeypatch.setattr(Unpadded, "of", lambda mask, _: found.append(of(mask, 24)) or found[-1])
+    for computed, value in zip(states_and_gradients(model, tokens, weight), expected, strict=True):
+        assert (computed - value).abs().max() < 1e-10 * value.abs().max().clamp(min=1)
+    assert found[0].spare == 16 and found[0].documents.numbers.shape == (1, 48)
+
+
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_products_in_bfloat16_have_few_shapes(how, monkeypatch):
+    model = made(positions="rotary", autocast="bf16" if how == "autocast" else "none")
+    model = model.float() if how == "autocast" else model.bfloat16()
+    rows = []
+    monkeypatch.setattr(
+        torch.nn.functional, "linear", lambda x, *_, f=torch.nn.functional.linear: rows.append(x) or f(x, *_)
+    )
+    for lengths in ([40, 9, 3], [40, 17, 30], [40, 20, 2]):
+        model(batch(lengths, 40))
+    assert {x.shape[1] for x in rows} == {64, 96} and {x.dtype for x in rows} <= {
+        torch.bfloat16,
+        torch.float32,
+    }
+
+
+@pytest.mark.parametrize(("lengths", "spare"), [([20, 9], 3), ([20, 12], 0), ([20, 13], 0)])
+def test_a_packed_row_has_no_more_spare_ids_than_a_row_has_positions(lengths, spare):
+    assert Unpadded.of(batch(lengths, 20) == PAD, 32).spare == spare
+
+
 def test_scores_of_a_head_are_those_of_padded_rows(monkeypatch):
     model, tokens = made(positions="rotary"), batch([20, 1, 10, 4], 20)
     model.register_head("head", SentenceHead(model.sizes.hidden_size, 3, 0.0, "mean").double())
     found = model(tokens, classification_head_name="head")[0]
-    monkeypatch.setattr(Unpadded, "of", lambda padding_mask: None)
+    monkeypatch.setattr(Unpadded, "of", lambda *_: None)
     assert (model(tokens, classification_head_name="head")[0] - found).abs().max() < 1e-10
 
 
