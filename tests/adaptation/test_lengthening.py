@@ -104,6 +104,7 @@ def test_lengthen_raises_the_base_mixes_lengths_trains_and_compares(lengthen, so
     assert len(follow_here) == number
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", [{}, {"rows": "blocks", "across_documents": True}])
 def test_the_columns_are_of_the_same_masks_in_the_same_rows(lengthen, source, tmp_path, task):
     checkpoint = source()
@@ -117,6 +118,7 @@ def test_the_columns_are_of_the_same_masks_in_the_same_rows(lengthen, source, tm
         assert after[rows] == pytest.approx(figures, abs=2e-3), rows
 
 
+@pytest.mark.long
 def test_parts_of_rows_keep_the_base_as_their_tokens_see_no_further(lengthen, source, tmp_path):
     lengthen(source(recurrence=8), "out")
     assert json.loads((tmp_path / "out/results.json").read_text())["rotary_base"] == 10000

@@ -51,6 +51,7 @@ def test_one_two_and_four_processes_train_alike(tmp_path, data_bin):
         assert validations(several) == pytest.approx(validations(one), rel=0.05)
 
 
+@pytest.mark.long
 def test_launch_prints_an_error_once_with_status_1(tmp_path, data_bin):
     done = launch(2, data_bin, tmp_path / "save", "--mask-prob", "2", check=False)
     assert done.returncode == 1

@@ -60,6 +60,7 @@ def test_each_rung_adds_one_trait(sizes):
             assert {name for name in one if one[name] != other[name]} == changed, rung
 
 
+@pytest.mark.long
 def test_rungs_with_other_shapes_have_as_many_parameters(sizes):
     for rung in ("geglu", "deep-and-narrow"):
         before = RUNGS[rung][0]
