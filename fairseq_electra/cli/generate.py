@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> None:
     lines = []
     for i, text in enumerate(texts):
         plain = detokenize([model.symbols[token] for token in text.ids])
-        answer = {"prompt": prompts[i // args.samples][1], "text": plain, **_scores(text, model.symbols)}
+        answer = {"prompt": prompts[i // args.samples][1], "text": plain, **_scores(text, model)}
         lines.append(json.dumps(answer, ensure_ascii=False) if args.json else plain)
     _write(lines, args.output)
 
@@ -235,11 +235,12 @@ def _prompts(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
         raise InputError(f"{source} is empty; give a prompt per line")
 
 
-def _scores(text: "Generated", symbols: list[str]) -> dict:
+def _scores(text: "Generated", model: "ElectraHubInterface") -> dict:
     """Return the tokens of a text with their scores, for JSON."""
     tokens = []
     for i, token in enumerate(text.ids):
-        entry = {"id": token, "token": symbols[token], "generated": text.is_open[i]}
+        piece = model.pieces.text(model.symbols[token])
+        entry = {"id": token, "token": piece, "generated": text.is_open[i]}
         if text.is_open[i]:
             entry["logprob"] = text.logprobs[i]
         if text.logprobs_original is not None:

@@ -15,6 +15,7 @@ import argparse
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,14 +103,18 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
         what went wrong; empty if nothing did.
 
     Raises:
+        InputError: the machines do not meet.
         SystemExit: a signal stopped torchrun; how to resume is printed.
     """
+    from torch.distributed import DistError
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     for module in ("agent.server.api", "multiprocessing.api"):  # they warn about every process that they end
         logging.getLogger(f"torch.distributed.elastic.{module}").setLevel(logging.ERROR)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup's; torchrun would take it back
+        os.environ.setdefault("PET_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGQUIT")
     try:
         torchrun.main(arguments)
     except SignalException as error:
@@ -118,6 +123,11 @@ def run_torchrun(arguments: list[str], notes: Path) -> str:
             file=sys.stderr,
         )
         raise SystemExit(128 + error.sigval) from None
+    except DistError as error:
+        raise InputError(
+            f"the machines do not meet ({str(error).splitlines()[0]}); check --master-addr, or give another"
+            " --master-port"
+        ) from error
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         ended = (
@@ -186,6 +196,8 @@ def placement(args: argparse.Namespace) -> list[str]:
             f"with --nodes {nodes}, give --master-addr and --node-rank 0 to {nodes - 1}, got {address} and"
             f" {rank}"
         )
+    if not 1 <= args.master_port <= 65535:
+        raise InputError(f"--master-port must lie between 1 and 65535, got {args.master_port}")
     return [
         *("--nnodes", str(nodes), "--node-rank", str(rank)),
         *("--master-addr", address, "--master-port", str(args.master_port)),
@@ -202,4 +214,6 @@ def first_host(nodelist: str) -> str:
         raise InputError(
             f"cannot read slurm's machines {nodelist!r} with scontrol ({error}); give --master-addr"
         ) from error
+    if not shown:
+        raise InputError(f"scontrol names no machine for {nodelist!r}; give --master-addr")
     return shown[0]

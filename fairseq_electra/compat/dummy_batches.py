@@ -9,13 +9,15 @@ Where the batches of an epoch do not divide evenly among the processes, fairseq 
   process must take part in the sum: fairseq gives it the weight 0 then.
 - fairseq_cli/validate.py::main, ``task.valid_step(sample, model, criterion)``, is called with dummy batches,
   which no task can take. Here they are skipped: within a pass over a validation set no process waits for
-  another.
+  another. A process that has no other batches ends with an input error, as ``main`` would with a traceback:
+  it prints with the number of its last batch.
 """
 
 import functools
 from collections.abc import Iterator
 
 from fairseq_electra.compat.replacing import Overlay
+from fairseq_electra.errors import InputError
 
 
 def drop_from_updates() -> None:
@@ -45,4 +47,11 @@ def skip_in_fairseq_validate() -> None:
 
 class _BarWithoutDummies(Overlay):
     def __iter__(self) -> Iterator[dict]:
-        return (sample for sample in self._plain if sample)
+        sample = None
+        for sample in filter(None, self._plain):
+            yield sample
+        if sample is None:
+            raise InputError(
+                "fairseq-validate: a process has no batch of the split; give a smaller --batch-size, or fewer"
+                " processes"
+            )

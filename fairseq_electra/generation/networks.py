@@ -13,6 +13,7 @@ from fairseq_electra.electra.state import is_random
 from fairseq_electra.errors import InputError
 from fairseq_electra.finetuning.encoder import EncoderWithHeads
 from fairseq_electra.hub.interface import ElectraHubInterface
+from fairseq_electra.pretraining.symbols import SPECIAL_SYMBOL
 from fairseq_electra.pretraining.wordpiece import LEADING, PAD_ID
 
 UNUSED = re.compile(r"\[unused\d+\]")  # BERT's spare pieces, and import's names of rows that belong to none
@@ -61,8 +62,15 @@ class NetworksOfModels:
                     f"the critic has another vocabulary ({len(critic.symbols):,} entries) than the generator"
                     f" ({len(model.symbols):,}); use models that were trained on the same data folder"
                 )
-        added = model.tokenizer.get_added_tokens_decoder()
-        special = {i for i, token in added.items() if token.special and i < len(model.symbols)}
+        added = {
+            i: token
+            for i, token in model.tokenizer.get_added_tokens_decoder().items()
+            if i < len(model.symbols)
+        }
+        # an import keeps <|endoftext|> and the like as text
+        special = {
+            i for i, token in added.items() if token.special or SPECIAL_SYMBOL.fullmatch(token.content)
+        }
         special |= {i for i, symbol in enumerate(model.symbols) if UNUSED.fullmatch(symbol)}
         self._special = torch.tensor(sorted({*range(len(LEADING)), model.mask, *special}))
 

@@ -1,9 +1,13 @@
 """fairseq-electra generate: what it writes, and what it refuses."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from fairseq_electra.cli.generate import _scores
+from fairseq_electra.generation.generate import Generated
+from fairseq_electra.pretraining.pieces import BytePieces
 from tests.helpers.commands import electra
 
 
@@ -42,6 +46,12 @@ def test_generate_writes_tokens_and_scores_as_json(checkpoint, tmp_path):
     assert other == plain
     without = json.loads(electra(*command, "--json").stdout.splitlines()[0])
     assert "score" not in without and "logprob_original" not in without["tokens"][0]
+
+
+def test_generate_writes_byte_pieces_as_their_text():
+    model = SimpleNamespace(symbols=["\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}quick"], pieces=BytePieces())
+    (token,) = _scores(Generated((0,), (False,), (0.0,)), model)["tokens"]
+    assert token == {"id": 0, "token": " quick", "generated": False}
 
 
 def test_generate_says_what_the_vocabulary_does_not_know(checkpoint):

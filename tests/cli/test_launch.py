@@ -1,12 +1,15 @@
 import argparse
 import os
 import re
+import signal
 import statistics
 import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch.distributed import DistNetworkError
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.run import get_args_parser
 
 from fairseq_electra import cli
 from fairseq_electra.cli.launch import add_arguments, placement, run, run_torchrun
@@ -67,6 +70,32 @@ def test_run_torchrun_tells_how_a_process_ended(tmp_path, monkeypatch, status, e
 
     monkeypatch.setattr("torch.distributed.run.main", main)
     assert f"process 1 {ended}, so all were stopped; the reason is above" in run_torchrun([], tmp_path)
+
+
+@pytest.mark.parametrize(("before", "handled"), [(signal.SIG_IGN, False), (signal.SIG_DFL, True)])
+def test_a_hangup_that_nohup_ignores_stays_ignored(tmp_path, monkeypatch, before, handled):
+    found = []
+
+    def main(arguments):
+        found.append(get_args_parser().parse_args([*arguments, "script"]).signals_to_handle)
+
+    monkeypatch.setattr("torch.distributed.run.main", main)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    ours = signal.signal(signal.SIGHUP, before)
+    try:
+        run_torchrun([], tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, ours)
+    assert ("SIGHUP" in found[0]) == handled and "SIGTERM" in found[0]
+
+
+def test_machines_that_do_not_meet_end_in_a_sentence(tmp_path, monkeypatch):
+    def main(arguments):
+        raise DistNetworkError("the port is in use\nand more")
+
+    monkeypatch.setattr("torch.distributed.run.main", main)
+    with pytest.raises(InputError, match=r"do not meet \(the port is in use\); check --master-addr"):
+        run_torchrun([], tmp_path)
 
 
 @pytest.mark.long
@@ -156,6 +185,16 @@ def test_placement_reads_slurms_machines(tmp_path, monkeypatch):
     assert found == "--nnodes 2 --node-rank 1 --master-addr node07 --master-port 29500".split()
     with pytest.raises(InputError, match="16 tasks on 2 machines"):
         place(monkeypatch, SLURM_STEP_NUM_TASKS="16")
+    scontrol.write_text("#!/bin/sh\n")
+    with pytest.raises(InputError, match=r"scontrol names no machine for .*give --master-addr"):
+        place(monkeypatch, SLURM_STEP_NUM_TASKS="2")
+
+
+@pytest.mark.parametrize("port", [0, 70000])
+def test_placement_refuses_a_port_that_there_is_not(monkeypatch, port):
+    options = f"--nodes 2 --node-rank 0 --master-addr host --master-port {port}"
+    with pytest.raises(InputError, match=f"between 1 and 65535, got {port}"):
+        place(monkeypatch, *options.split())
 
 
 @pytest.mark.parametrize(

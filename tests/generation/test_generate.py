@@ -1,9 +1,12 @@
 """Generation with our models: their scores, whole texts in batches, candidates, and what is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tokenizers import AddedToken
 
 from fairseq_electra.errors import InputError
 from fairseq_electra.generation.generate import generate
@@ -39,6 +42,15 @@ def test_networks_score_as_the_model_does_without_special_symbols(load):
 def test_networks_never_draw_rows_that_belong_to_no_piece(load):
     model = load()
     model.symbols[30], model.symbols[31] = "[unused0]", "[unused1] of a word"
+    rows = torch.tensor([[0, 40, model.mask, 2]])
+    (found,) = NetworksOfModels(model).scores(rows, torch.tensor([[2]]))
+    assert found[0, 30] == float("-inf") != found[0, 31]
+
+
+def test_networks_never_draw_special_tokens_of_an_imported_vocabulary(load, monkeypatch):
+    model = load()
+    added = {30: AddedToken("<|endoftext|>", special=False), 31: AddedToken("   ", special=False)}
+    monkeypatch.setattr(model, "tokenizer", SimpleNamespace(get_added_tokens_decoder=lambda: added))
     rows = torch.tensor([[0, 40, model.mask, 2]])
     (found,) = NetworksOfModels(model).scores(rows, torch.tensor([[2]]))
     assert found[0, 30] == float("-inf") != found[0, 31]

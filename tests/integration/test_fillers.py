@@ -17,6 +17,7 @@ from fairseq.trainer import Trainer
 from fairseq_cli import validate
 
 from fairseq_electra.cli import main
+from fairseq_electra.errors import InputError
 from tests.helpers import tagging_task
 from tests.helpers.fairseq_source import stock_source
 from tests.helpers.paths import USER_DIR
@@ -172,6 +173,17 @@ def test_fairseq_validate_leaves_out_empty_batches():
     bar.log({}, step=1)
     # the rest of the module is as it was
     assert validate.progress_bar.build_progress_bar is progress_bar.build_progress_bar
+
+
+def test_fairseq_validate_refuses_fewer_batches_than_processes():
+    bar = validate.progress_bar.progress_bar([{}], log_format="none", default_log_format="none")
+    with pytest.raises(InputError, match="a process has no batch of the split; give a smaller --batch-size"):
+        list(bar)
+
+
+def test_fairseq_validate_prints_with_the_number_of_its_last_batch():
+    """Else a process without batches had no need to end."""
+    assert "progress.print(log_output, tag=subset, step=i)" in stock_source(validate)
 
 
 def test_fairseq_validate_still_gives_a_task_every_batch_that_its_bar_yields():
