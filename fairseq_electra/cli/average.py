@@ -9,6 +9,7 @@ checkpoint.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,12 @@ def run(args: argparse.Namespace) -> None:
             else:
                 total[name] = tensor.double()
     number = len(paths)
+    if number == 1 and not args.ema:
+        print(
+            f"WARNING: {paths[0]} alone has no average; how many checkpoints a run keeps,"
+            " --keep-interval-updates says",
+            file=sys.stderr,
+        )
     state["model"] = {
         name: tensor if is_constant(name, tensor) else (tensor / number).to(weights[name].dtype)
         for name, tensor in total.items()
