@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> None:
     number = len(paths)
     if number == 1 and not args.ema:
         print(
-            f"WARNING: {paths[0]} alone has no average; how many checkpoints a run keeps,"
-            " --keep-interval-updates says",
+            f"WARNING: the average of {paths[0]} alone is itself; a larger --keep-interval-updates keeps more"
+            " checkpoints of a run",
             file=sys.stderr,
         )
     state["model"] = {

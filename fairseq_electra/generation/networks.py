@@ -62,14 +62,11 @@ class NetworksOfModels:
                     f"the critic has another vocabulary ({len(critic.symbols):,} entries) than the generator"
                     f" ({len(model.symbols):,}); use models that were trained on the same data folder"
                 )
-        added = {
-            i: token
-            for i, token in model.tokenizer.get_added_tokens_decoder().items()
-            if i < len(model.symbols)
-        }
-        # an import keeps <|endoftext|> and the like as text
         special = {
-            i for i, token in added.items() if token.special or SPECIAL_SYMBOL.fullmatch(token.content)
+            i
+            for i, token in model.tokenizer.get_added_tokens_decoder().items()
+            # an import keeps <|endoftext|> and the like as text
+            if i < len(model.symbols) and (token.special or SPECIAL_SYMBOL.fullmatch(token.content))
         }
         special |= {i for i, symbol in enumerate(model.symbols) if UNUSED.fullmatch(symbol)}
         self._special = torch.tensor(sorted({*range(len(LEADING)), model.mask, *special}))

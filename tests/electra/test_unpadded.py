@@ -28,6 +28,14 @@ def batch(lengths, width) -> torch.Tensor:
     return tokens
 
 
+def states_and_gradients(model, tokens, weight):
+    states = model(tokens)[0]
+    parameters = dict(model.named_parameters())
+    found = torch.autograd.grad((states * weight).sum(), list(parameters.values()), allow_unused=True)
+    gradients = zip(parameters, found, strict=True)
+    return states, {name: gradient for name, gradient in gradients if gradient is not None}
+
+
 @pytest.mark.parametrize("width", [20, 300])  # one mask, and buckets by length
 @pytest.mark.parametrize(
     "traits",
@@ -45,37 +53,29 @@ def test_states_and_gradients_are_those_of_padded_rows(width, traits, monkeypatc
     real = tokens != PAD
     weight = torch.randn(*tokens.shape, model.sizes.hidden_size, dtype=torch.float64) * real[..., None]
 
-    def computed():
-        states = model(tokens)[0]
-        parameters = dict(model.named_parameters())
-        gradients = torch.autograd.grad((states * weight).sum(), list(parameters.values()), allow_unused=True)
-        return states, dict(zip(parameters, gradients, strict=True))
-
-    states, gradients = computed()
+    states, gradients = states_and_gradients(model, tokens, weight)
     assert (states[~real] == 0).all()  # padding was not computed
     monkeypatch.setattr(Unpadded, "of", lambda *_: None)
-    expected, expected_gradients = computed()
+    expected, expected_gradients = states_and_gradients(model, tokens, weight)
     assert (states - expected)[real].abs().max() < 1e-10 and (expected[~real] != 0).any()
+    assert gradients.keys() == expected_gradients.keys()
     for name, gradient in expected_gradients.items():
-        if gradient is not None:
-            assert (gradients[name] - gradient).abs().max() < 1e-9 * gradient.abs().max().clamp(min=1), name
-
-
-def states_and_gradients(model, tokens, weight):
-    states = model(tokens)[0]
-    gradients = torch.autograd.grad((states * weight).sum(), list(model.parameters()), allow_unused=True)
-    return [states, *(gradient for gradient in gradients if gradient is not None)]
+        assert (gradients[name] - gradient).abs().max() < 1e-9 * gradient.abs().max().clamp(min=1), name
 
 
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
 def test_spare_ids_change_no_state_and_no_gradient(positions, monkeypatch):
     model, tokens = made(positions=positions, max_position_embeddings=20), batch([20, 0, 9, 3], 20)
     weight = torch.randn(4, 20, model.sizes.hidden_size, dtype=torch.float64)
-    expected = states_and_gradients(model, tokens, weight)
+    states, gradients = states_and_gradients(model, tokens, weight)
     found, of = [], Unpadded.of
     monkeypatch.setattr(Unpadded, "of", lambda mask, _: found.append(of(mask, 24)) or found[-1])
-    for computed, value in zip(states_and_gradients(model, tokens, weight), expected, strict=True):
-        assert (computed - value).abs().max() < 1e-10 * value.abs().max().clamp(min=1)
+    with_spare, gradients_with_spare = states_and_gradients(model, tokens, weight)
+    assert (with_spare - states).abs().max() < 1e-10 * states.abs().max().clamp(min=1)
+    assert gradients_with_spare.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        change = (gradients_with_spare[name] - gradient).abs().max()
+        assert change < 1e-10 * gradient.abs().max().clamp(min=1), name
     assert found[0].spare == 16 and found[0].documents.numbers.shape == (1, 48)
 
 
@@ -89,10 +89,7 @@ def test_products_in_bfloat16_have_few_shapes(how, monkeypatch):
     )
     for lengths in ([40, 9, 3], [40, 17, 30], [40, 20, 2]):
         model(batch(lengths, 40))
-    assert {x.shape[1] for x in rows} == {64, 96} and {x.dtype for x in rows} <= {
-        torch.bfloat16,
-        torch.float32,
-    }
+    assert {x.shape[1] for x in rows} == {64, 96}
 
 
 @pytest.mark.parametrize(("lengths", "spare"), [([20, 9], 3), ([20, 12], 0), ([20, 13], 0)])

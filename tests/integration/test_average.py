@@ -56,10 +56,10 @@ def test_fairseq_validate_gives_the_figures_of_training_each_time(data_bin, trai
     )
 
 
-def test_one_checkpoint_has_no_average(tmp_path, trained):
+def test_the_average_of_one_checkpoint_is_warned_of(tmp_path, trained):
     _, folder = trained
     said = electra("average", folder / "checkpoint_last.pt", "--output", tmp_path / "one.pt")
-    assert "checkpoint_last.pt alone has no average" in said.stderr
+    assert "checkpoint_last.pt alone is itself" in said.stderr
 
 
 def test_the_average_of_two_checkpoints(tmp_path, data_bin, trained):
